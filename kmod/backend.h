@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The vendor seam.  A backend enables the hardware, owns the control block,
+ * enters the guest and decodes an exit into struct mv_exit; all that the exit
+ * then means is shared code.
+ */
+#ifndef MV_BACKEND_H
+#define MV_BACKEND_H
+
+#include <linux/context_tracking.h>
+#include <linux/static_call.h>
+
+#include "minivirt.h"
+#include "mmu/pgtable.h"
+
+enum mv_event_type { MV_EVENT_IRQ, MV_EVENT_NMI, MV_EVENT_EXCEPTION };
+
+/**
+ * struct mv_backend - VMX or SVM
+ *
+ * All vCPU operations are called with the vCPU loaded on this CPU, unless
+ * said otherwise.
+ *
+ * @id: MINIVIRT_BACKEND_*
+ * @features: MINIVIRT_FEATURE_* in use; set by @setup
+ * @pt_format: the second-stage page-table format; set by @setup
+ * @vcpu_size: of the backend's vCPU structure, which begins with struct mv_vcpu
+ * @setup: check the hardware and prepare; prints what is missing and returns
+ *	-ENODEV or -EOPNOTSUPP, -EBUSY when another hypervisor holds the CPU
+ * @cpu_enable: enable the extension on this CPU; interrupts off
+ * @cpu_disable: disable it again; interrupts off
+ * @cpu_emergency_disable: as @cpu_disable, for kdump and reboot by NMI: no locks
+ * @vcpu_init: after allocation; @vcpu_free undoes it (not loaded)
+ * @vcpu_reset: control block to the state of power-up or INIT (@init)
+ * @load: vCPU to this CPU; preemption off
+ * @put: host state back, all of it; preemption off
+ * @run: enter and leave once; interrupts off before and after. An NMI that
+ *	ended the guest has been handed to the host. Fills in vcpu->exit, calls
+ *	mv_events_sent() unless the entry failed, and then
+ *	re-queues an event whose delivery the exit cut short.
+ * @cache_reg: bring one lazy register into struct mv_vcpu
+ * @get_seg, @set_seg: VCPU_SREG_* order of enum mv_seg
+ * @get_rights: access rights of a segment register, laid out as MV_SEG_* of the emulator, and
+ *	base and limit if @base is not NULL: @get_seg for the emulator, in fewer instructions
+ * @get_dt, @set_dt: GDTR (@idt false) or IDTR
+ * @set_cr0, @set_cr4, @set_efer: a checked value into the control block and
+ *	vcpu->crN/efer; @set_cr3 and PDPTRs go through the dirty bits
+ * @get_msr, @set_msr: the MSRs of the control block; 1: not the backend's
+ * @inject: put the event into the control block for the next entry
+ * @cancel_inject: take back what @inject did, as no entry has been made
+ * @irq_allowed, @nmi_allowed: could the event be taken right now
+ * @irq_window, @nmi_window: exit as soon as it could
+ * @get_int_shadow, @set_int_shadow: KVM_X86_SHADOW_INT_*
+ * @nmi_masked, @set_nmi_masked: blocking by NMI
+ * @update_cr8_intercept: intercept CR8 writes below @tpr; -1: none
+ * @update_debug: guest_debug, DR7 or the exception intercepts changed
+ * @update_tsc_offset: vcpu->tsc_offset changed
+ * @cpuid_changed: guest CPUID changed: intercepts that depend on it
+ * @finish_exit: make a MV_EXIT_UNFINISHED another, by what @run could not do with interrupts
+ *	off, as to decode the instruction
+ * @skip_len: length of the instruction to skip, when exit.insn_len is 0
+ * @flush_tlb: drop the VM's second-stage translations on this CPU
+ * @dump: the control block to the kernel log, for a failed entry
+ */
+struct mv_backend {
+	const char *name;
+	u32 id;
+	u64 features;
+	const struct mv_pt_format *pt_format;
+	size_t vcpu_size;
+
+	int (*setup)(void);
+	void (*unsetup)(void);
+	int (*cpu_enable)(void);
+	void (*cpu_disable)(void);
+	void (*cpu_emergency_disable)(void);
+
+	int (*vcpu_init)(struct mv_vcpu *vcpu);
+	void (*vcpu_free)(struct mv_vcpu *vcpu);
+	void (*vcpu_reset)(struct mv_vcpu *vcpu, bool init);
+
+	void (*get_seg)(struct mv_vcpu *vcpu, enum mv_seg seg, struct kvm_segment *s);
+	void (*set_seg)(struct mv_vcpu *vcpu, enum mv_seg seg, const struct kvm_segment *s);
+	u32 (*get_rights)(struct mv_vcpu *vcpu, enum mv_seg seg, u64 *base, u32 *limit);
+	void (*get_dt)(struct mv_vcpu *vcpu, bool idt, struct kvm_dtable *dt);
+	void (*set_dt)(struct mv_vcpu *vcpu, bool idt, const struct kvm_dtable *dt);
+	void (*set_cr0)(struct mv_vcpu *vcpu, u64 val);
+	void (*set_cr4)(struct mv_vcpu *vcpu, u64 val);
+	void (*set_efer)(struct mv_vcpu *vcpu, u64 val);
+	int (*get_msr)(struct mv_vcpu *vcpu, u32 msr, u64 *val);
+	int (*set_msr)(struct mv_vcpu *vcpu, u32 msr, u64 val);
+
+	void (*cancel_inject)(struct mv_vcpu *vcpu);
+	u32 (*get_int_shadow)(struct mv_vcpu *vcpu);
+	void (*set_int_shadow)(struct mv_vcpu *vcpu, u32 shadow);
+	bool (*nmi_masked)(struct mv_vcpu *vcpu);
+	void (*set_nmi_masked)(struct mv_vcpu *vcpu, bool masked);
+	void (*update_cr8_intercept)(struct mv_vcpu *vcpu, int tpr);
+	void (*update_debug)(struct mv_vcpu *vcpu);
+	void (*update_tsc_offset)(struct mv_vcpu *vcpu);
+	void (*cpuid_changed)(struct mv_vcpu *vcpu);
+	void (*finish_exit)(struct mv_vcpu *vcpu);
+	int (*skip_len)(struct mv_vcpu *vcpu);
+	void (*dump)(struct mv_vcpu *vcpu);
+
+	/* On the path of entry and exit: bound as static calls at load. */
+	void (*load)(struct mv_vcpu *vcpu);
+	void (*put)(struct mv_vcpu *vcpu);
+	void (*run)(struct mv_vcpu *vcpu);
+	void (*cache_reg)(struct mv_vcpu *vcpu, enum mv_lazy_reg reg);
+	void (*inject)(struct mv_vcpu *vcpu, enum mv_event_type type);
+	bool (*irq_allowed)(struct mv_vcpu *vcpu);
+	bool (*nmi_allowed)(struct mv_vcpu *vcpu);
+	void (*irq_window)(struct mv_vcpu *vcpu, bool on);
+	void (*nmi_window)(struct mv_vcpu *vcpu, bool on);
+	void (*flush_tlb)(struct mv_vcpu *vcpu);
+};
+
+/* CR0 and CR4 bits that the processor's TLB entries depend on. SDM vol. 3A, 4.10.4.1. */
+#define MV_CR0_TLB_BITS (X86_CR0_PG | X86_CR0_PE | X86_CR0_WP)
+#define MV_CR4_TLB_BITS \
+	(X86_CR4_PGE | X86_CR4_PAE | X86_CR4_PSE | X86_CR4_PCIDE | X86_CR4_SMEP | X86_CR4_SMAP)
+
+extern struct mv_backend mv_vmx_backend;
+extern struct mv_backend mv_svm_backend;
+extern struct mv_backend *mv_backend; /* the one in use; const after load */
+
+#define MV_STATIC_CALLS(X)                                                     \
+	X(load) X(put) X(run) X(cache_reg) X(inject) X(irq_allowed) X(nmi_allowed) \
+	X(irq_window) X(nmi_window) X(flush_tlb)
+
+#define MV_DECLARE_CALL(name) \
+	DECLARE_STATIC_CALL(mv_##name##_call, *(mv_vmx_backend.name));
+MV_STATIC_CALLS(MV_DECLARE_CALL)
+#undef MV_DECLARE_CALL
+
+/*
+ * Around the instructions that run the guest, interrupts off.  Context
+ * tracking is for nohz_full hosts; elsewhere the run loop reports a quiescent
+ * state to RCU whenever a host interrupt has ended the guest, which a tick does.
+ */
+static __always_inline void mv_guest_enter(void)
+{
+	if (context_tracking_enabled_this_cpu())
+		context_tracking_guest_enter();
+}
+
+static __always_inline void mv_guest_leave(void)
+{
+	if (context_tracking_enabled_this_cpu())
+		context_tracking_guest_exit();
+}
+
+/* mv_call(run)(vcpu) calls the backend's @run. */
+#define mv_call(name) static_call(mv_##name##_call)
+
+#endif /* MV_BACKEND_H */

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* What differs between the kernel versions that minivirt builds on: 6.1 to 6.12. */
+#ifndef MV_COMPAT_H
+#define MV_COMPAT_H
+
+#include <linux/version.h>
+#include <asm/nospec-branch.h>
+
+#ifdef __ASSEMBLY__
+
+/* 6.1 has it only in two parts. */
+#ifndef UNTRAIN_RET_VM
+.macro UNTRAIN_RET_VM
+	UNTRAIN_RET
+	ALTERNATIVE "", "call entry_ibpb", X86_FEATURE_IBPB_ON_VMEXIT
+.endm
+#endif
+
+#else
+
+#include <linux/kvm.h>
+#include <linux/mm.h>
+#include <asm/cpufeature.h>
+#include <asm/pkru.h>
+#include <asm/vmx.h>
+
+/* FRED replaces the IDT that exits hand NMIs and machine checks to. */
+static inline bool mv_fred_enabled(void)
+{
+#ifdef X86_FEATURE_FRED
+	return cpu_feature_enabled(X86_FEATURE_FRED);
+#else
+	return false;
+#endif
+}
+
+/* Userspace writes it at any time. */
+static inline bool mv_immediate_exit(struct kvm_run *run)
+{
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 10, 0)
+	return READ_ONCE(run->immediate_exit__unsafe);
+#else
+	return READ_ONCE(run->immediate_exit);
+#endif
+}
+
+#ifndef SECONDARY_EXEC_ENABLE_XSAVES
+#define SECONDARY_EXEC_ENABLE_XSAVES SECONDARY_EXEC_XSAVES
+#endif
+
+/* VMSCAPE: a guest has run here; flush its branch predictions before userspace runs again. */
+static inline void mv_note_guest_ran(void)
+{
+#ifdef X86_FEATURE_IBPB_EXIT_TO_USER
+	if (cpu_feature_enabled(X86_FEATURE_IBPB_EXIT_TO_USER))
+		this_cpu_write(x86_ibpb_exit_to_user, true);
+#endif
+}
+
+/* A wait for userfaultfd or for I/O ends with any signal, not with a fatal one only. */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 2, 0)
+#define MV_FOLL_INTERRUPTIBLE FOLL_INTERRUPTIBLE
+#else
+#define MV_FOLL_INTERRUPTIBLE 0
+#endif
+
+/* The page frame that a VM_IO or VM_PFNMAP area has mapped; mmap_lock is held. */
+static inline int mv_follow_pfn(struct vm_area_struct *vma, unsigned long addr, u64 *pfn,
+				bool *writable)
+{
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 12, 0)
+	struct follow_pfnmap_args args = { .vma = vma, .address = addr };
+	int r = follow_pfnmap_start(&args);
+
+	if (r)
+		return r;
+	*pfn = args.pfn;
+	*writable = args.writable;
+	follow_pfnmap_end(&args);
+#else
+	spinlock_t *lock; /* of the page table */
+	pte_t *pte;
+	int r = follow_pte(vma->vm_mm, addr, &pte, &lock);
+
+	if (r)
+		return r;
+	__acquire(lock); /* for sparse: follow_pte() says nothing of it */
+	*pfn = pte_pfn(*pte);
+	*writable = pte_write(*pte);
+	pte_unmap_unlock(pte, lock);
+#endif
+	return 0;
+}
+
+#endif /* __ASSEMBLY__ */
+
+#endif /* MV_COMPAT_H */

@@ -1,0 +1,392 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* The instruction emulator's view of a vCPU: memory, devices, ports, and userspace's part. */
+#include <linux/kvm.h>
+#include <asm/fpu/api.h>
+#include <asm/trapnr.h>
+
+#include "backend.h"
+
+static struct mv_vcpu *to_vcpu(struct mv_emul *e)
+{
+	return container_of(e, struct mv_vcpu, emul);
+}
+
+static int walk_failed(struct mv_emul *e, u64 la, const struct mv_walk_fault *fault)
+{
+	e->exception.vector = fault->vector;
+	e->exception.has_error_code = true;
+	e->exception.error_code = fault->error;
+	e->exception.cr2 = la;
+	return MV_EMUL_FAULT;
+}
+
+/*
+ * Where linear address @la is. *@mmio: certainly no RAM, because the exit was
+ * an access to it that had no memory slot.
+ */
+static int translate(struct mv_emul *e, u64 la, u32 access, gpa_t *gpa, bool *mmio)
+{
+	struct mv_walk_fault fault;
+
+	*mmio = mv_emul_hint(e, la, access & MV_ACCESS_WRITE, gpa);
+	if (*mmio)
+		return MV_EMUL_OK;
+	if (e->cpl == 3)
+		access |= MV_ACCESS_USER;
+	if (mv_walk(to_vcpu(e), la, access, gpa, &fault))
+		return walk_failed(e, la, &fault);
+	return MV_EMUL_OK;
+}
+
+static int op_fetch(struct mv_emul *e, u64 la, u8 *buf, unsigned int len)
+{
+	u32 access = MV_ACCESS_EXEC | (e->cpl == 3 ? MV_ACCESS_USER : 0);
+	struct mv_walk_fault fault;
+	int r = mv_fetch(to_vcpu(e), la, access, buf, len, &fault);
+
+	if (r < 0)
+		return walk_failed(e, la, &fault);
+	return r ? MV_EMUL_UNKNOWN : len;
+}
+
+/* A device of the module, if it has one there. */
+static bool kernel_mmio(struct mv_vcpu *vcpu, gpa_t gpa, void *data, int len, bool write)
+{
+	if (vcpu->lapic && mv_lapic_mmio(vcpu, gpa, data, len, write))
+		return true;
+	return !mv_bus_access(vcpu, MV_MMIO_BUS, gpa, len, data, write);
+}
+
+static int op_read(struct mv_emul *e, u64 la, void *buf, unsigned int len, bool for_write)
+{
+	struct mv_vcpu *vcpu = to_vcpu(e);
+	struct mv_mmio *m = &vcpu->mmio;
+	gpa_t gpa;
+	bool mmio;
+	int r;
+
+	r = translate(e, la, for_write ? MV_ACCESS_WRITE : MV_ACCESS_READ, &gpa, &mmio);
+	if (r)
+		return r;
+	if (!mmio && !mv_read_guest(vcpu->vm, gpa, buf, len))
+		return MV_EMUL_OK;
+	if (len > 8)
+		return MV_EMUL_UNKNOWN;
+	if (kernel_mmio(vcpu, gpa, buf, len, false))
+		return MV_EMUL_OK;
+	m->frag[0].gpa = gpa;
+	m->frag[0].len = len;
+	return MV_EMUL_IO;
+}
+
+static int op_write(struct mv_emul *e, u64 la, const void *buf, unsigned int len)
+{
+	struct mv_vcpu *vcpu = to_vcpu(e);
+	struct mv_mmio *m = &vcpu->mmio;
+	u64 data = 0;
+	gpa_t gpa;
+	bool mmio;
+	int r;
+
+	r = translate(e, la, MV_ACCESS_WRITE, &gpa, &mmio);
+	if (r)
+		return r;
+	if (!mmio && !mv_write_guest(vcpu->vm, gpa, buf, len))
+		return MV_EMUL_OK;
+	if (len > 8)
+		return MV_EMUL_UNKNOWN;
+	memcpy(&data, buf, len);
+	if (kernel_mmio(vcpu, gpa, &data, len, true))
+		return MV_EMUL_OK;
+	m->frag[m->nr].gpa = gpa;
+	m->frag[m->nr].len = len;
+	m->frag[m->nr].data = data;
+	m->nr++;
+	return MV_EMUL_POSTED;
+}
+
+static int op_check_write(struct mv_emul *e, u64 la)
+{
+	gpa_t gpa;
+	bool mmio;
+
+	return translate(e, la, MV_ACCESS_WRITE, &gpa, &mmio);
+}
+
+static int op_cmpxchg(struct mv_emul *e, u64 la, const void *old, const void *new,
+		      unsigned int len)
+{
+	struct mv_vcpu *vcpu = to_vcpu(e);
+	u64 expected = 0, replacement = 0;
+	gpa_t gpa;
+	bool mmio;
+	int r;
+
+	r = translate(e, la, MV_ACCESS_WRITE, &gpa, &mmio);
+	if (r)
+		return r;
+	if (len == 16) {
+		r = op_write(e, la, new, 8);
+		return r < 0 ? r : op_write(e, la + 8, new + 8, 8);
+	}
+	memcpy(&expected, old, len);
+	memcpy(&replacement, new, len);
+	if (!mmio) {
+		r = mv_cmpxchg_guest(vcpu->vm, gpa, &expected, replacement, len);
+		if (r >= 0)
+			return r ? MV_EMUL_REP : MV_EMUL_OK;
+	}
+	return op_write(e, la, new, len);
+}
+
+static int op_pio_in(struct mv_emul *e, u16 port, unsigned int size, unsigned int count)
+{
+	struct mv_vcpu *vcpu = to_vcpu(e);
+	unsigned int i;
+
+	if (vcpu->pio.answered) {
+		vcpu->pio.answered = false;
+		return MV_EMUL_OK;
+	}
+	for (i = 0; i < count; i++)
+		if (mv_bus_access(vcpu, MV_PIO_BUS, port, size, e->pio_data + i * size, false))
+			break;
+	if (i == count)
+		return MV_EMUL_OK;
+	/* A device is on the bus or it is not: the first unit decides. */
+	mv_pio_to_user(vcpu, port, size, true, count);
+	return MV_EMUL_IO;
+}
+
+static int op_pio_out(struct mv_emul *e, u16 port, unsigned int size, unsigned int count)
+{
+	struct mv_vcpu *vcpu = to_vcpu(e);
+	unsigned int i;
+
+	for (i = 0; i < count; i++)
+		if (mv_bus_access(vcpu, MV_PIO_BUS, port, size, e->pio_data + i * size, true))
+			break;
+	if (i == count)
+		return MV_EMUL_OK;
+	mv_pio_to_user(vcpu, port, size, false, count);
+	return MV_EMUL_POSTED;
+}
+
+static void op_get_seg(struct mv_emul *e, unsigned int seg, u64 *base, u32 *limit, u32 *attr)
+{
+	*attr = mv_backend->get_rights(to_vcpu(e), seg, base, limit);
+}
+
+static_assert(MV_SEG_ES == (int)MV_ES && MV_SEG_GS == (int)MV_GS);
+
+/* The guest's vector registers are in the processor while its FPU state is loaded. */
+#define XMM_CASE(n, insn)                         \
+	case n:                                   \
+		asm volatile(insn(n) : : "r"(val) : "memory"); \
+		break;
+#define XMM_STORE(n) "movdqu %%xmm" #n ", (%0)"
+#define XMM_LOAD(n) "movdqu (%0), %%xmm" #n
+#define XMM_ALL(insn)                                                            \
+	XMM_CASE(0, insn) XMM_CASE(1, insn) XMM_CASE(2, insn) XMM_CASE(3, insn)     \
+	XMM_CASE(4, insn) XMM_CASE(5, insn) XMM_CASE(6, insn) XMM_CASE(7, insn)     \
+	XMM_CASE(8, insn) XMM_CASE(9, insn) XMM_CASE(10, insn) XMM_CASE(11, insn)   \
+	XMM_CASE(12, insn) XMM_CASE(13, insn) XMM_CASE(14, insn) XMM_CASE(15, insn)
+
+static void op_read_xmm(struct mv_emul *e, unsigned int n, u64 val[2])
+{
+	fpregs_lock();
+	fpregs_assert_state_consistent();
+	if (test_thread_flag(TIF_NEED_FPU_LOAD))
+		switch_fpu_return();
+	switch (n) {
+		XMM_ALL(XMM_STORE)
+	}
+	fpregs_unlock();
+}
+
+static void op_write_xmm(struct mv_emul *e, unsigned int n, const u64 val[2])
+{
+	fpregs_lock();
+	fpregs_assert_state_consistent();
+	if (test_thread_flag(TIF_NEED_FPU_LOAD))
+		switch_fpu_return();
+	switch (n) {
+		XMM_ALL(XMM_LOAD)
+	}
+	fpregs_unlock();
+}
+
+static const struct mv_emul_ops mv_emul_ops = {
+	.fetch = op_fetch,
+	.read = op_read,
+	.write = op_write,
+	.check_write = op_check_write,
+	.cmpxchg = op_cmpxchg,
+	.pio_in = op_pio_in,
+	.pio_out = op_pio_out,
+	.get_seg = op_get_seg,
+	.read_xmm = op_read_xmm,
+	.write_xmm = op_write_xmm,
+};
+
+/* ---- running it ---- */
+
+static void start(struct mv_vcpu *vcpu)
+{
+	struct mv_emul *e = &vcpu->emul;
+	u32 cs = mv_backend->get_rights(vcpu, MV_CS, NULL, NULL);
+	u32 ss = mv_backend->get_rights(vcpu, MV_SS, NULL, NULL);
+
+	mv_need(vcpu, MV_LAZY_RSP);
+	e->ops = &mv_emul_ops;
+	e->gpr = vcpu->gpr;
+	e->pio_data = vcpu->pio_data;
+	e->rip = mv_rip(vcpu);
+	e->rflags = mv_rflags(vcpu);
+	e->cr0 = mv_cr0(vcpu);
+	e->cr4 = mv_cr4(vcpu);
+	if (!(e->cr0 & X86_CR0_PE)) {
+		e->mode = MV_MODE_REAL;
+		e->cpl = 0;
+	} else if (e->rflags & X86_EFLAGS_VM) {
+		e->mode = MV_MODE_V86;
+		e->cpl = 3;
+	} else {
+		e->cpl = (ss & MV_SEG_DPL) >> MV_SEG_DPL_SHIFT;
+		if (mv_long_mode(vcpu) && (cs & MV_SEG_L))
+			e->mode = MV_MODE_LONG64;
+		else
+			e->mode = cs & MV_SEG_DB ? MV_MODE_PROT32 : MV_MODE_PROT16;
+	}
+	mv_emul_start(e);
+	vcpu->mmio.nr = 0;
+	vcpu->mmio.next = 0;
+	vcpu->pio.answered = false;
+}
+
+static int go_on(struct mv_vcpu *vcpu);
+
+static int mmio_to_user(struct mv_vcpu *vcpu, int n, bool write)
+{
+	struct kvm_run *run = vcpu->run;
+
+	run->exit_reason = KVM_EXIT_MMIO;
+	run->mmio.phys_addr = vcpu->mmio.frag[n].gpa;
+	run->mmio.len = vcpu->mmio.frag[n].len;
+	run->mmio.is_write = write;
+	if (write)
+		memcpy(run->mmio.data, &vcpu->mmio.frag[n].data, sizeof(run->mmio.data));
+	return 0;
+}
+
+/* Posted writes: the instruction is over; userspace sees them one at a time. */
+static int complete_writes(struct mv_vcpu *vcpu)
+{
+	struct mv_mmio *m = &vcpu->mmio;
+
+	if (m->next == m->nr)
+		return 1;
+	vcpu->complete = complete_writes;
+	return mmio_to_user(vcpu, m->next++, true);
+}
+
+static int complete_mmio_read(struct mv_vcpu *vcpu)
+{
+	u64 data = 0;
+
+	memcpy(&data, vcpu->run->mmio.data, vcpu->mmio.frag[0].len);
+	mv_emul_complete_read(&vcpu->emul, data);
+	return go_on(vcpu);
+}
+
+static int complete_string_in(struct mv_vcpu *vcpu)
+{
+	vcpu->pio.answered = true;
+	return go_on(vcpu);
+}
+
+/* The registers after MV_EMUL_OK and MV_EMUL_REP; then what was posted, in order. */
+static int commit(struct mv_vcpu *vcpu, bool insn_over)
+{
+	mv_write_rip(vcpu, vcpu->emul.rip);
+	mv_write_rflags(vcpu, vcpu->emul.rflags);
+	mv_mark_dirty(vcpu, MV_LAZY_RSP);
+	if (insn_over && !mv_insn_done(vcpu))
+		return 0;
+	return vcpu->pio.to_user ? 0 : complete_writes(vcpu);
+}
+
+static int raise_fault(struct mv_vcpu *vcpu)
+{
+	const struct mv_emul_exception *exc = &vcpu->emul.exception;
+
+	if (exc->vector == PF_VECTOR)
+		mv_queue_page_fault(vcpu, exc->cr2, exc->error_code);
+	else if (exc->has_error_code)
+		mv_queue_exception_e(vcpu, exc->vector, exc->error_code);
+	else
+		mv_queue_exception(vcpu, exc->vector);
+	return 1;
+}
+
+/* Begin, or resume when userspace has answered. */
+static int go_on(struct mv_vcpu *vcpu)
+{
+	struct mv_emul *e = &vcpu->emul;
+	int r;
+
+	vcpu->pio.to_user = false;
+	r = vcpu->string_io.size ? mv_emul_string_io(e, &vcpu->string_io) : mv_emul_insn(e);
+	switch (r) {
+	case MV_EMUL_OK:
+		return commit(vcpu, true);
+	case MV_EMUL_REP:
+		return commit(vcpu, false);
+	case MV_EMUL_IO:
+		if (vcpu->pio.to_user) {
+			vcpu->complete = complete_string_in;
+			return 0;
+		}
+		vcpu->complete = complete_mmio_read;
+		return mmio_to_user(vcpu, 0, false);
+	case MV_EMUL_FAULT:
+		/* Iterations of a string instruction that came before stay done. */
+		mv_mark_dirty(vcpu, MV_LAZY_RSP);
+		return raise_fault(vcpu);
+	default:
+		return mv_internal_error(vcpu, KVM_INTERNAL_ERROR_EMULATION);
+	}
+}
+
+int mv_emulate_mmio(struct mv_vcpu *vcpu)
+{
+	struct mv_exit *exit = &vcpu->exit;
+	struct mv_emul *e = &vcpu->emul;
+
+	vcpu->string_io.size = 0;
+	start(vcpu);
+	/* Page tables, or code, where there is no memory. */
+	if (exit->fault.in_walk || (exit->fault.access & MV_ACCESS_EXEC))
+		return mv_internal_error(vcpu, KVM_INTERNAL_ERROR_EMULATION);
+	e->gpa_valid = true;
+	e->gpa_write = exit->fault.access & MV_ACCESS_WRITE;
+	e->gpa = exit->fault.gpa;
+	return go_on(vcpu);
+}
+
+int mv_emulate_string_io(struct mv_vcpu *vcpu)
+{
+	struct mv_exit *exit = &vcpu->exit;
+
+	vcpu->string_io = (struct mv_string_io){
+		.port = exit->io.port,
+		.size = exit->io.size,
+		.addrsize = exit->io.addrsize,
+		.seg = exit->io.seg,
+		.insn_len = exit->insn_len ?: mv_backend->skip_len(vcpu),
+		.in = exit->io.in,
+		.rep = exit->io.rep,
+	};
+	start(vcpu);
+	return go_on(vcpu);
+}

@@ -1,0 +1,476 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* One dispatch table over the exits of both vendors. */
+#include <linux/kvm.h>
+#include <uapi/linux/kvm_para.h>
+#include <linux/percpu.h>
+#include <asm/debugreg.h>
+#include <asm/trapnr.h>
+
+#include "backend.h"
+#include "trace.h"
+
+/*
+ * An instruction is over: the shadow of STI or MOV SS ends with it, and
+ * RFLAGS.TF or a debugger's single-step wants its trap.  Returns as a handler.
+ */
+int mv_insn_done(struct mv_vcpu *vcpu)
+{
+	if (mv_backend->get_int_shadow(vcpu)) {
+		mv_backend->set_int_shadow(vcpu, 0);
+		mv_request(vcpu, MV_REQ_EVENT);
+	}
+	if (unlikely(mv_rflags(vcpu) & X86_EFLAGS_TF)) {
+		if (mv_debug_exit(vcpu, DB_VECTOR, DR_STEP))
+			return 0;
+		mv_queue_exception_p(vcpu, DB_VECTOR, DR_STEP);
+	}
+	return 1;
+}
+
+int mv_skip_insn(struct mv_vcpu *vcpu)
+{
+	int len = vcpu->exit.insn_len ?: mv_backend->skip_len(vcpu);
+	u64 rip;
+
+	if (unlikely(len <= 0))
+		return mv_internal_error(vcpu, KVM_INTERNAL_ERROR_EMULATION);
+	rip = mv_rip(vcpu) + len;
+	mv_write_rip(vcpu, mv_long_mode(vcpu) ? rip : (u32)rip);
+	return mv_insn_done(vcpu);
+}
+
+/**
+ * mv_internal_error() - give up on this exit: KVM_EXIT_INTERNAL_ERROR
+ * @vcpu: whose exit it is
+ * @suberror: KVM_INTERNAL_ERROR_*
+ *
+ * Return: 0, to userspace. The data words are the hardware's reason, RIP and
+ * the exit's address; with EMULATION, the instruction bytes.
+ */
+int mv_internal_error(struct mv_vcpu *vcpu, u32 suberror)
+{
+	struct kvm_run *run = vcpu->run;
+
+	memset(&run->internal, 0, sizeof(run->internal));
+	run->exit_reason = KVM_EXIT_INTERNAL_ERROR;
+	run->internal.suberror = suberror;
+	if (suberror == KVM_INTERNAL_ERROR_EMULATION) {
+		struct mv_emul *e = &vcpu->emul;
+
+		run->emulation_failure.ndata = 3;
+		run->emulation_failure.flags =
+			KVM_INTERNAL_ERROR_EMULATION_FLAG_INSTRUCTION_BYTES;
+		run->emulation_failure.insn_size = e->insn_len;
+		memset(run->emulation_failure.insn_bytes, 0x90,
+		       sizeof(run->emulation_failure.insn_bytes));
+		memcpy(run->emulation_failure.insn_bytes, e->insn, e->insn_len);
+		return 0;
+	}
+	run->internal.ndata = 3;
+	run->internal.data[0] = vcpu->exit.hw_reason;
+	run->internal.data[1] = mv_rip(vcpu);
+	if (vcpu->exit.reason == MV_EXIT_PAGE_FAULT)
+		run->internal.data[2] = vcpu->exit.fault.gpa;
+	return 0;
+}
+
+/* ---- exits that nothing is done for, beyond having left the guest ---- */
+
+static int handle_nothing(struct mv_vcpu *vcpu)
+{
+	return 1;
+}
+
+static int handle_unknown(struct mv_vcpu *vcpu)
+{
+	return mv_internal_error(vcpu, KVM_INTERNAL_ERROR_UNEXPECTED_EXIT_REASON);
+}
+
+static int handle_fail_entry(struct mv_vcpu *vcpu)
+{
+	vcpu->run->exit_reason = KVM_EXIT_FAIL_ENTRY;
+	vcpu->run->fail_entry.hardware_entry_failure_reason = vcpu->exit.hw_reason;
+	vcpu->run->fail_entry.cpu = vcpu->cpu;
+	if (mv_dump_on_failure)
+		mv_backend->dump(vcpu);
+	return 0;
+}
+
+static int handle_unfinished(struct mv_vcpu *vcpu)
+{
+	mv_backend->finish_exit(vcpu);
+	return mv_handle_exit(vcpu);
+}
+
+static int handle_triple_fault(struct mv_vcpu *vcpu)
+{
+	vcpu->run->exit_reason = KVM_EXIT_SHUTDOWN;
+	return 0;
+}
+
+static int handle_irq_window(struct mv_vcpu *vcpu)
+{
+	mv_call(irq_window)(vcpu, false);
+	mv_request(vcpu, MV_REQ_EVENT);
+	if (!vcpu->lapic && vcpu->run->request_interrupt_window && vcpu->user_irq < 0) {
+		vcpu->run->exit_reason = KVM_EXIT_IRQ_WINDOW_OPEN;
+		return 0;
+	}
+	return 1;
+}
+
+static int handle_nmi_window(struct mv_vcpu *vcpu)
+{
+	mv_call(nmi_window)(vcpu, false);
+	mv_request(vcpu, MV_REQ_EVENT);
+	return 1;
+}
+
+/* ---- exceptions ---- */
+
+static int handle_exception(struct mv_vcpu *vcpu)
+{
+	struct mv_exit *exit = &vcpu->exit;
+
+	switch (exit->exception.vector) {
+	case DB_VECTOR:
+		if (mv_debug_exit(vcpu, DB_VECTOR, exit->exception.payload))
+			return 0;
+		mv_queue_exception_p(vcpu, DB_VECTOR, exit->exception.payload);
+		return 1;
+	case BP_VECTOR:
+		if (mv_debug_exit(vcpu, BP_VECTOR, 0))
+			return 0;
+		vcpu->pending.insn_len = 1;
+		mv_queue_exception(vcpu, BP_VECTOR);
+		return 1;
+	case PF_VECTOR:
+		mv_queue_page_fault(vcpu, exit->exception.payload, exit->exception.error);
+		return 1;
+	default:
+		if (exit->exception.has_error)
+			mv_queue_exception_e(vcpu, exit->exception.vector, exit->exception.error);
+		else
+			mv_queue_exception(vcpu, exit->exception.vector);
+		return 1;
+	}
+}
+
+/* ---- instructions ---- */
+
+static int handle_cpuid(struct mv_vcpu *vcpu)
+{
+	mv_cpuid(vcpu);
+	return mv_skip_insn(vcpu);
+}
+
+static int handle_hlt(struct mv_vcpu *vcpu)
+{
+	int r = mv_skip_insn(vcpu);
+
+	if (r <= 0)
+		return r;
+	if (vcpu->lapic) {
+		vcpu->mp_state = KVM_MP_STATE_HALTED;
+		return 1;
+	}
+	vcpu->run->exit_reason = KVM_EXIT_HLT;
+	return 0;
+}
+
+static int handle_skip(struct mv_vcpu *vcpu)
+{
+	return mv_skip_insn(vcpu);
+}
+
+static int handle_pause(struct mv_vcpu *vcpu)
+{
+	mv_vcpu_yield(vcpu);
+	return mv_skip_insn(vcpu);
+}
+
+static int handle_ud(struct mv_vcpu *vcpu)
+{
+	return mv_inject_ud(vcpu);
+}
+
+static int handle_gp(struct mv_vcpu *vcpu)
+{
+	return mv_inject_gp(vcpu);
+}
+
+static int handle_rdtsc(struct mv_vcpu *vcpu)
+{
+	u64 tsc = mv_read_tsc(vcpu);
+
+	vcpu->gpr[MV_RAX] = (u32)tsc;
+	vcpu->gpr[MV_RDX] = tsc >> 32;
+	return mv_skip_insn(vcpu);
+}
+
+/* No hypercall is offered yet; the guest learns it in the way of KVM's ABI. */
+static int handle_hypercall(struct mv_vcpu *vcpu)
+{
+	struct kvm_segment ss;
+
+	mv_backend->get_seg(vcpu, MV_SS, &ss);
+	vcpu->gpr[MV_RAX] = (mv_cr0(vcpu) & X86_CR0_PE) && ss.dpl ? -KVM_EPERM : -KVM_ENOSYS;
+	if (!mv_long_mode(vcpu))
+		vcpu->gpr[MV_RAX] = (u32)vcpu->gpr[MV_RAX];
+	return mv_skip_insn(vcpu);
+}
+
+static int handle_xsetbv(struct mv_vcpu *vcpu)
+{
+	if (mv_set_xcr0(vcpu, vcpu->gpr[MV_RCX], mv_edx_eax(vcpu)))
+		return mv_inject_gp(vcpu);
+	return mv_skip_insn(vcpu);
+}
+
+/* ---- control and debug registers ---- */
+
+/* Results of a register write: 0 done, 1 #GP. */
+static int finish_write(struct mv_vcpu *vcpu, int r)
+{
+	return r ? mv_inject_gp(vcpu) : mv_skip_insn(vcpu);
+}
+
+static int handle_cr_write(struct mv_vcpu *vcpu)
+{
+	u64 val = mv_gpr(vcpu, vcpu->exit.cr.gpr);
+	u64 cr8;
+	int r;
+
+	/* Outside 64-bit mode the operand has 32 bits. */
+	if (!mv_long_mode(vcpu))
+		val = (u32)val;
+	switch (vcpu->exit.cr.cr) {
+	case 0:
+		return finish_write(vcpu, mv_set_cr0(vcpu, val));
+	case 3:
+		return finish_write(vcpu, mv_set_cr3(vcpu, val));
+	case 4:
+		return finish_write(vcpu, mv_set_cr4(vcpu, val));
+	case 8:
+		cr8 = mv_get_cr8(vcpu);
+		r = finish_write(vcpu, mv_set_cr8(vcpu, val));
+		/* A userspace irqchip has to know that the priority went down. */
+		if (r > 0 && !vcpu->lapic && mv_get_cr8(vcpu) < cr8) {
+			vcpu->run->exit_reason = KVM_EXIT_SET_TPR;
+			return 0;
+		}
+		return r;
+	default:
+		return mv_inject_ud(vcpu);
+	}
+}
+
+static int handle_cr(struct mv_vcpu *vcpu)
+{
+	struct mv_exit *exit = &vcpu->exit;
+	u64 val;
+
+	switch ((enum mv_cr_op)exit->cr.op) {
+	case MV_CR_WRITE:
+		return handle_cr_write(vcpu);
+	case MV_CR_CLTS:
+		return finish_write(vcpu, mv_set_cr0(vcpu, mv_cr0(vcpu) & ~X86_CR0_TS));
+	case MV_CR_LMSW:
+		/* PE, MP, EM, TS; LMSW cannot clear PE. */
+		val = (mv_cr0(vcpu) & ~0xeull) | (exit->cr.lmsw & 0xf);
+		return finish_write(vcpu, mv_set_cr0(vcpu, val));
+	case MV_CR_READ:
+		break;
+	}
+
+	switch (exit->cr.cr) {
+	case 0:
+		val = mv_cr0(vcpu);
+		break;
+	case 2:
+		val = vcpu->cr2;
+		break;
+	case 3:
+		val = mv_cr3(vcpu);
+		break;
+	case 4:
+		val = mv_cr4(vcpu);
+		break;
+	case 8:
+		val = mv_get_cr8(vcpu);
+		break;
+	default:
+		return mv_inject_ud(vcpu);
+	}
+	mv_set_gpr(vcpu, exit->cr.gpr, val);
+	return mv_skip_insn(vcpu);
+}
+
+static int handle_dr(struct mv_vcpu *vcpu)
+{
+	struct mv_exit *exit = &vcpu->exit;
+	struct kvm_segment ss;
+	u64 val;
+
+	mv_backend->get_seg(vcpu, MV_SS, &ss);
+	if ((mv_cr0(vcpu) & X86_CR0_PE) && ss.dpl)
+		return mv_inject_gp(vcpu);
+	/* General detect: any access traps, before it is made. SDM 17.2.4. */
+	if (mv_effective_dr7(vcpu) & MV_DR7_GD) {
+		if (mv_debug_exit(vcpu, DB_VECTOR, MV_DR6_BD))
+			return 0;
+		mv_queue_exception_p(vcpu, DB_VECTOR, MV_DR6_BD);
+		return 1;
+	}
+	if (exit->dr.read) {
+		if (mv_get_dr(vcpu, exit->dr.dr, &val))
+			return 1;
+		mv_set_gpr(vcpu, exit->dr.gpr, val);
+	} else {
+		val = mv_gpr(vcpu, exit->dr.gpr);
+		if (!mv_long_mode(vcpu))
+			val = (u32)val;
+		if (mv_set_dr(vcpu, exit->dr.dr, val))
+			return 1;
+	}
+	return mv_skip_insn(vcpu);
+}
+
+/* ---- MSRs ---- */
+
+static int handle_rdmsr(struct mv_vcpu *vcpu)
+{
+	u64 val;
+
+	if (mv_get_msr(vcpu, vcpu->gpr[MV_RCX], &val, false))
+		return mv_inject_gp(vcpu);
+	vcpu->gpr[MV_RAX] = (u32)val;
+	vcpu->gpr[MV_RDX] = val >> 32;
+	return mv_skip_insn(vcpu);
+}
+
+static int handle_wrmsr(struct mv_vcpu *vcpu)
+{
+	return finish_write(vcpu, mv_set_msr(vcpu, vcpu->gpr[MV_RCX], mv_edx_eax(vcpu), false));
+}
+
+/* ---- port I/O ---- */
+
+/* AL and AX leave the rest of RAX alone, EAX clears its upper half. */
+static void write_ax(struct mv_vcpu *vcpu, const void *data, u8 size)
+{
+	if (size == 4)
+		vcpu->gpr[MV_RAX] = 0;
+	memcpy(&vcpu->gpr[MV_RAX], data, size);
+}
+
+/* Userspace may have moved RIP, and completes the instruction only where it left. */
+static int complete_out(struct mv_vcpu *vcpu)
+{
+	return mv_rip(vcpu) == vcpu->io_rip ? mv_skip_insn(vcpu) : 1;
+}
+
+static int complete_in(struct mv_vcpu *vcpu)
+{
+	if (mv_rip(vcpu) != vcpu->io_rip)
+		return 1;
+	write_ax(vcpu, vcpu->pio_data, vcpu->pio.size);
+	return mv_skip_insn(vcpu);
+}
+
+int mv_pio_to_user(struct mv_vcpu *vcpu, u16 port, u8 size, bool in, u32 count)
+{
+	struct kvm_run *run = vcpu->run;
+
+	vcpu->pio.size = size;
+	vcpu->pio.to_user = true;
+	run->exit_reason = KVM_EXIT_IO;
+	run->io.direction = in ? KVM_EXIT_IO_IN : KVM_EXIT_IO_OUT;
+	run->io.size = size;
+	run->io.port = port;
+	run->io.count = count;
+	run->io.data_offset = KVM_PIO_PAGE_OFFSET * PAGE_SIZE;
+	return 0;
+}
+
+static int handle_io(struct mv_vcpu *vcpu)
+{
+	struct mv_exit *exit = &vcpu->exit;
+	u32 data = vcpu->gpr[MV_RAX];
+
+	if (exit->io.string)
+		return mv_emulate_string_io(vcpu);
+
+	if (!mv_bus_access(vcpu, MV_PIO_BUS, exit->io.port, exit->io.size, &data, !exit->io.in)) {
+		if (exit->io.in)
+			write_ax(vcpu, &data, exit->io.size);
+		return mv_skip_insn(vcpu);
+	}
+
+	vcpu->io_rip = mv_rip(vcpu);
+	if (exit->io.in) {
+		vcpu->complete = complete_in;
+	} else {
+		memcpy(vcpu->pio_data, &data, exit->io.size);
+		vcpu->complete = complete_out;
+	}
+	return mv_pio_to_user(vcpu, exit->io.port, exit->io.size, exit->io.in, 1);
+}
+
+/* ---- second-stage faults ---- */
+
+static int handle_page_fault(struct mv_vcpu *vcpu)
+{
+	int r = mv_mmu_fault(vcpu, vcpu->exit.fault.gpa, vcpu->exit.fault.access);
+
+	if (likely(r == MV_FAULT_DONE))
+		return 1;
+	if (r < 0) {
+		if (r == -EINTR)
+			vcpu->run->exit_reason = KVM_EXIT_INTR;
+		return r;
+	}
+	/* The stack or the tables of an event in delivery cannot be emulated. */
+	if (vcpu->pending.any)
+		return mv_internal_error(vcpu, KVM_INTERNAL_ERROR_DELIVERY_EV);
+	return mv_emulate_mmio(vcpu);
+}
+
+static int (*const mv_exit_handlers[MV_NR_EXITS])(struct mv_vcpu *vcpu) = {
+	[MV_EXIT_UNKNOWN] = handle_unknown,
+	[MV_EXIT_FAIL_ENTRY] = handle_fail_entry,
+	[MV_EXIT_EXTERNAL_INTERRUPT] = handle_nothing,
+	[MV_EXIT_NMI] = handle_nothing,
+	[MV_EXIT_EXCEPTION] = handle_exception,
+	[MV_EXIT_TRIPLE_FAULT] = handle_triple_fault,
+	[MV_EXIT_IRQ_WINDOW] = handle_irq_window,
+	[MV_EXIT_NMI_WINDOW] = handle_nmi_window,
+	[MV_EXIT_CPUID] = handle_cpuid,
+	[MV_EXIT_HLT] = handle_hlt,
+	[MV_EXIT_PAUSE] = handle_pause,
+	/* The host's caches are coherent: nothing to write back. */
+	[MV_EXIT_INVD] = handle_skip,
+	[MV_EXIT_RDPMC] = handle_gp,
+	[MV_EXIT_RDTSC] = handle_rdtsc,
+	[MV_EXIT_HYPERCALL] = handle_hypercall,
+	[MV_EXIT_CR] = handle_cr,
+	[MV_EXIT_DR] = handle_dr,
+	[MV_EXIT_IO] = handle_io,
+	[MV_EXIT_RDMSR] = handle_rdmsr,
+	[MV_EXIT_WRMSR] = handle_wrmsr,
+	/* As no-ops even without the CPUID bit: KVM's ABI has it so. */
+	[MV_EXIT_MONITOR] = handle_skip,
+	[MV_EXIT_MWAIT] = handle_skip,
+	[MV_EXIT_XSETBV] = handle_xsetbv,
+	[MV_EXIT_INVALID_OP] = handle_ud,
+	/* No 64-bit guest switches tasks by hardware. */
+	[MV_EXIT_TASK_SWITCH] = handle_unknown,
+	[MV_EXIT_PAGE_FAULT] = handle_page_fault,
+	[MV_EXIT_UNFINISHED] = handle_unfinished,
+	[MV_EXIT_DONE] = handle_nothing,
+};
+
+int mv_handle_exit(struct mv_vcpu *vcpu)
+{
+	return mv_exit_handlers[vcpu->exit.reason](vcpu);
+}

@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What the interrupt controllers say to each other.
+ *
+ * Locks.  vm->irq_lock covers the PICs, the IOAPIC and the PIT; it is taken
+ * with interrupts off, as lines are raised from any context.  A local APIC
+ * belongs to its vCPU's thread and takes no lock; what others may touch is
+ * atomic: they set bits in the IRR, the TMR, irr_rows, esr and
+ * vcpu->apic_events.  Its timer has a lock of its own.  The map from APIC IDs
+ * to vCPUs is read under RCU and rebuilt under irq_lock; GSI routes are read
+ * under vm->srcu or irq_lock and replaced under irq_lock.
+ */
+#ifndef MV_IRQ_H
+#define MV_IRQ_H
+
+#include <asm/apicdef.h>
+#include <linux/hrtimer.h>
+#include <linux/kvm.h>
+#include <linux/spinlock.h>
+#include <linux/workqueue.h>
+
+#include "minivirt.h"
+
+#define MV_PIC_PINS 16
+#define MV_PIT_GSI 0
+
+/* A periodic timer of a guest interrupts the host no more often than this. */
+#define MV_MIN_TIMER_PERIOD_NS (200 * NSEC_PER_USEC)
+
+/* ---- local APIC -------------------------------------------------------- */
+
+/**
+ * struct mv_apic_timer - the timer of a local APIC
+ * @lock: all below; innermost, taken by the timer's own interrupt
+ * @deadline: TSC-deadline mode: in the guest's TSC; 0: disarmed
+ * @armed: TSC-deadline mode: the guest TSC value @hrtimer was set for; 0: none
+ * @armed_offset: vcpu->tsc_offset at that time
+ * @expiry: counting modes: when the count reaches zero; 0: stopped
+ * @period: counting modes: from the initial count to zero, in ns
+ *
+ * A deadline that moves to a later time does not touch @hrtimer: when it
+ * comes, it starts itself again for what @deadline is then.
+ */
+struct mv_apic_timer {
+	struct hrtimer hrtimer;
+	raw_spinlock_t lock;
+	u64 deadline;
+	u64 armed;
+	u64 armed_offset;
+	ktime_t expiry;
+	u64 period;
+};
+
+/**
+ * struct mv_lapic - a local APIC
+ * @regs: the registers, a page laid out as the hardware's; in x2APIC mode the
+ *	ICR is one 64-bit register at APIC_ICR
+ * @irr_rows: atomic; a bit clear: that 32-bit register of the IRR is zero
+ * @isr_rows: a bit set: that register of the ISR is not zero
+ * @esr: atomic; errors since the last write to the ESR
+ */
+struct mv_lapic {
+	struct mv_vcpu *vcpu;
+	u8 *regs;
+	unsigned long irr_rows;
+	unsigned long isr_rows;
+	unsigned long esr;
+	struct mv_apic_timer timer;
+};
+
+/* An interrupt message on the way to local APICs. */
+struct mv_apic_irq {
+	u32 dest;
+	u32 mode; /* APIC_DM_* */
+	u32 shorthand; /* 0, APIC_DEST_SELF, _ALLINC, _ALLBUT */
+	u8 vector;
+	bool logical;
+	bool level; /* trigger mode */
+	bool deassert; /* of INIT */
+	bool redirect; /* MSI redirection hint: to one of the destinations */
+};
+
+static inline u32 *lapic_regp(struct mv_lapic *lapic, u32 reg)
+{
+	return (u32 *)(lapic->regs + reg);
+}
+
+static inline u32 lapic_reg(struct mv_lapic *lapic, u32 reg)
+{
+	return READ_ONCE(*lapic_regp(lapic, reg));
+}
+
+static inline void lapic_set_reg(struct mv_lapic *lapic, u32 reg, u32 val)
+{
+	WRITE_ONCE(*lapic_regp(lapic, reg), val);
+}
+
+/* The word of the 256-bit register @reg (ISR, TMR, IRR) with @vector's bit: 31:0 of it. */
+static inline unsigned long *lapic_row(struct mv_lapic *lapic, u32 reg, u8 vector)
+{
+	return (unsigned long *)(lapic->regs + reg + (vector >> 5) * 0x10);
+}
+
+static inline bool lapic_hw_enabled(struct mv_lapic *lapic)
+{
+	return READ_ONCE(lapic->vcpu->apic_base) & XAPIC_ENABLE;
+}
+
+static inline bool lapic_enabled(struct mv_lapic *lapic)
+{
+	return lapic_hw_enabled(lapic) && (lapic_reg(lapic, APIC_SPIV) & APIC_SPIV_APIC_ENABLED);
+}
+
+static inline bool lapic_x2apic(struct mv_lapic *lapic)
+{
+	return READ_ONCE(lapic->vcpu->apic_base) & X2APIC_ENABLE;
+}
+
+static inline u32 lapic_id(struct mv_lapic *lapic)
+{
+	return lapic_x2apic(lapic) ? lapic->vcpu->id : lapic_reg(lapic, APIC_ID) >> 24;
+}
+
+/*
+ * Hand @irq to the local APIC of @vcpu; @self is the vCPU whose thread this
+ * is, if it is known to be one.  Returns 1 if accepted, 0 if not.
+ */
+int mv_lapic_accept(struct mv_vcpu *vcpu, const struct mv_apic_irq *irq, struct mv_vcpu *self);
+void mv_lapic_local(struct mv_lapic *lapic, u32 lvt, struct mv_vcpu *self);
+bool mv_lapic_takes_pic(struct mv_vcpu *vcpu);
+
+/* apicmap.c: returns the number of APICs that accepted; -1 may tell that there was none to ask. */
+int mv_apic_deliver(struct mv_vm *vm, const struct mv_apic_irq *irq, struct mv_vcpu *self);
+void mv_apic_map_destroy(struct mv_vm *vm);
+
+/* apictimer.c */
+void mv_apic_timer_init(struct mv_lapic *lapic);
+void mv_apic_timer_stop(struct mv_lapic *lapic);
+void mv_apic_timer_start(struct mv_lapic *lapic, u32 count); /* counting modes */
+void mv_apic_timer_set_divider(struct mv_lapic *lapic, u32 tdcr);
+u32 mv_apic_timer_count(struct mv_lapic *lapic); /* the current count */
+
+static inline u32 lapic_timer_mode(struct mv_lapic *lapic)
+{
+	return lapic_reg(lapic, APIC_LVTT) &
+	       (APIC_LVT_TIMER_PERIODIC | APIC_LVT_TIMER_TSCDEADLINE);
+}
+
+/* ---- the chips of a VM --------------------------------------------------- */
+
+/* states[]: for each pin, a bit for each source (MV_IRQ_SOURCE_*) that holds it up. */
+struct mv_pic {
+	struct mv_io_device dev;
+	struct kvm_pic_state chip[2]; /* master, slave */
+	unsigned long states[MV_PIC_PINS];
+	bool output; /* INTR of the master */
+};
+
+struct mv_ioapic {
+	struct mv_io_device dev;
+	struct kvm_ioapic_state s; /* s.irr: the lines that are up */
+	u32 delivered; /* edge-triggered: of s.irr, those already sent */
+	unsigned long states[MV_NR_PINS];
+	u32 storm[MV_NR_PINS]; /* EOIs in a row that found the line still up */
+	struct delayed_work resend;
+};
+
+struct mv_pit {
+	struct mv_irqchip *chips;
+	struct mv_io_device dev, speaker;
+	struct kvm_pit_state2 s;
+	/* Channel 0's interrupt: */
+	struct hrtimer timer;
+	u64 period; /* ns; 0: one shot */
+	bool running;
+	bool reinject; /* a tick waits until the one before is acknowledged */
+	bool acked; /* the last tick */
+	u64 owed; /* ticks due and not acknowledged */
+};
+
+/**
+ * struct mv_irqchip - the chips that a VM has once
+ * @eoi_vectors: of these the local APICs tell the IOAPIC the EOI
+ * @lint0_nmi: vCPUs whose LINT0 delivers NMIs
+ */
+struct mv_irqchip {
+	struct mv_vm *vm;
+	unsigned long eoi_vectors[256 / BITS_PER_LONG];
+	atomic_t lint0_nmi;
+	struct mv_pic pic;
+	struct mv_ioapic ioapic;
+	struct mv_pit *pit; /* NULL until KVM_CREATE_PIT2 */
+};
+
+static inline struct mv_irqchip *mv_chips(struct mv_vm *vm)
+{
+	/* Pairs with the release in mv_irqchip_create(): what is seen is complete. */
+	return smp_load_acquire(&vm->irqchip);
+}
+
+/* All with irq_lock held unless said otherwise; the set functions return as mv_set_irq(). */
+void mv_pic_init(struct mv_irqchip *chips);
+int mv_pic_set_irq(struct mv_irqchip *chips, int pin, int source, int level);
+int mv_pic_take(struct mv_vm *vm); /* interrupt acknowledge cycle; takes irq_lock */
+void mv_pic_get(struct mv_irqchip *chips, int id, struct kvm_pic_state *s);
+void mv_pic_set(struct mv_irqchip *chips, int id, const struct kvm_pic_state *s);
+
+void mv_ioapic_init(struct mv_irqchip *chips);
+void mv_ioapic_stop(struct mv_irqchip *chips); /* without the lock */
+int mv_ioapic_set_irq(struct mv_irqchip *chips, int pin, int source, int level);
+void mv_ioapic_eoi(struct mv_lapic *lapic, u8 vector, bool level); /* takes irq_lock */
+void mv_ioapic_update_eoi_vectors(struct mv_irqchip *chips);
+void mv_ioapic_get(struct mv_irqchip *chips, struct kvm_ioapic_state *s);
+void mv_ioapic_set(struct mv_irqchip *chips, const struct kvm_ioapic_state *s);
+
+void mv_pit_destroy(struct mv_irqchip *chips); /* without the lock */
+void mv_pit_acked(struct mv_irqchip *chips);
+void mv_pit_forget_ticks(struct mv_irqchip *chips);
+long mv_pit_ioctl(struct mv_vm *vm, unsigned int nr, void __user *arg); /* vm->lock held */
+
+/* route.c; @pin counts from 0 on each of the three chips, KVM_IRQCHIP_*. */
+int mv_set_irq_locked(struct mv_irqchip *chips, u32 gsi, int level, int source);
+void mv_pin_acked(struct mv_irqchip *chips, u32 chip, u32 pin); /* its interrupt is over */
+void mv_pin_unmasked(struct mv_irqchip *chips, u32 chip, u32 pin);
+bool mv_pin_wants_ack(struct mv_irqchip *chips, u32 chip, u32 pin);
+
+#endif /* MV_IRQ_H */

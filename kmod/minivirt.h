@@ -1,0 +1,750 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The two objects, the virtual machine and the virtual CPU, and what the
+ * files of the module call of each other.  The vendor seam is in backend.h.
+ */
+#ifndef MINIVIRT_H
+#define MINIVIRT_H
+
+#include <linux/types.h>
+#include <linux/bits.h>
+#include <linux/hrtimer.h>
+#include <linux/kvm.h>
+#include <linux/mmu_notifier.h>
+#include <linux/mutex.h>
+#include <linux/preempt.h>
+#include <linux/rcuwait.h>
+#include <linux/refcount.h>
+#include <linux/sched.h>
+#include <linux/srcu.h>
+#include <linux/xarray.h>
+#include <asm/cpufeature.h>
+#include <asm/fpu/api.h>
+#include <asm/kvm_para.h>
+#include <asm/processor-flags.h>
+
+#include "emul/emul.h"
+
+#define MV_VERSION "0.1"
+
+/* Limits that KVM_CHECK_EXTENSION reports. */
+#define MV_MAX_VCPUS 255
+#define MV_MAX_VCPU_ID 1024
+#define MV_MAX_SLOTS 512
+#define MV_MAX_CPUID_ENTRIES 256
+#define MV_MAX_ROUTES 4096
+#define MV_NR_PINS 24
+#define MV_GUESTDBG_FLAGS                                                                  \
+	(KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_SINGLESTEP | KVM_GUESTDBG_USE_SW_BP |           \
+	 KVM_GUESTDBG_USE_HW_BP | KVM_GUESTDBG_INJECT_DB | KVM_GUESTDBG_INJECT_BP |         \
+	 KVM_GUESTDBG_BLOCKIRQ)
+
+struct mv_vm;
+struct mv_vcpu;
+struct mv_lapic;
+struct mv_irqchip;
+struct mv_routing;
+struct mv_bus;
+
+typedef u64 gpa_t;
+typedef u64 gfn_t;
+typedef unsigned long hva_t;
+
+#define MV_INVALID_GPA (~(gpa_t)0)
+
+static inline gfn_t gpa_to_gfn(gpa_t gpa)
+{
+	return gpa >> PAGE_SHIFT;
+}
+
+static inline gpa_t gfn_to_gpa(gfn_t gfn)
+{
+	return gfn << PAGE_SHIFT;
+}
+
+/* General registers, in the order of their encoding in instructions. */
+enum mv_gpr {
+	MV_RAX,
+	MV_RCX,
+	MV_RDX,
+	MV_RBX,
+	MV_RSP,
+	MV_RBP,
+	MV_RSI,
+	MV_RDI,
+	MV_R8,
+	MV_R15 = 15,
+	MV_NR_GPRS
+};
+
+/* Segment registers, in the order of their encoding; then the system ones. */
+enum mv_seg {
+	MV_ES,
+	MV_CS,
+	MV_SS,
+	MV_DS,
+	MV_FS,
+	MV_GS,
+	MV_TR,
+	MV_LDTR,
+	MV_NR_SEGS
+};
+
+/* Registers that live in the control block and are read on demand. */
+enum mv_lazy_reg {
+	MV_LAZY_RSP,
+	MV_LAZY_RIP,
+	MV_LAZY_RFLAGS,
+	MV_LAZY_CR0,
+	MV_LAZY_CR3,
+	MV_LAZY_CR4,
+	MV_NR_LAZY
+};
+
+/* ---- what an exit is, independent of the vendor ---------------------- */
+
+enum mv_exit_reason {
+	MV_EXIT_UNKNOWN, /* .hw_reason */
+	MV_EXIT_FAIL_ENTRY, /* .hw_reason */
+	MV_EXIT_EXTERNAL_INTERRUPT,
+	MV_EXIT_NMI,
+	MV_EXIT_EXCEPTION, /* .exception */
+	MV_EXIT_TRIPLE_FAULT,
+	MV_EXIT_IRQ_WINDOW,
+	MV_EXIT_NMI_WINDOW,
+	MV_EXIT_CPUID,
+	MV_EXIT_HLT,
+	MV_EXIT_PAUSE,
+	MV_EXIT_INVD, /* INVD and WBINVD */
+	MV_EXIT_RDPMC,
+	MV_EXIT_RDTSC,
+	MV_EXIT_HYPERCALL,
+	MV_EXIT_CR, /* .cr */
+	MV_EXIT_DR, /* .dr */
+	MV_EXIT_IO, /* .io */
+	MV_EXIT_RDMSR,
+	MV_EXIT_WRMSR,
+	MV_EXIT_MONITOR,
+	MV_EXIT_MWAIT,
+	MV_EXIT_XSETBV,
+	MV_EXIT_INVALID_OP, /* an instruction that the guest does not have */
+	MV_EXIT_TASK_SWITCH, /* .hw_reason */
+	MV_EXIT_PAGE_FAULT, /* .fault: second-stage violation */
+	MV_EXIT_UNFINISHED, /* the backend's @finish_exit tells what it is */
+	MV_EXIT_DONE, /* the backend has dealt with it whole */
+	MV_NR_EXITS
+};
+
+enum mv_cr_op { MV_CR_WRITE, MV_CR_READ, MV_CR_CLTS, MV_CR_LMSW };
+
+/* mv_exit.fault.access and the access argument of mv_mmu_fault(), mv_walk(). */
+#define MV_ACCESS_READ BIT(0)
+#define MV_ACCESS_WRITE BIT(1)
+#define MV_ACCESS_EXEC BIT(2)
+#define MV_ACCESS_USER BIT(3) /* mv_walk(): a user-mode access */
+#define MV_ACCESS_IMPLICIT BIT(4) /* mv_walk(): supervisor, whatever RFLAGS.AC says */
+
+/**
+ * struct mv_exit - one VM exit, decoded by the backend
+ * @reason: enum mv_exit_reason
+ * @insn_len: length of the exiting instruction in bytes; 0: not known
+ * @hw_reason: the hardware's own reason, for reports
+ */
+struct mv_exit {
+	u16 reason;
+	u8 insn_len;
+	u32 hw_reason;
+	union {
+		struct {
+			u8 vector;
+			bool has_error;
+			u32 error;
+			u64 payload; /* #PF: CR2; #DB: the DR6 bits */
+		} exception;
+		struct {
+			u8 op; /* enum mv_cr_op */
+			u8 cr;
+			u8 gpr;
+			u16 lmsw;
+		} cr;
+		struct {
+			u8 dr;
+			u8 gpr;
+			bool read;
+		} dr;
+		struct {
+			u16 port;
+			u8 size; /* 1, 2, 4 bytes */
+			bool in;
+			bool string; /* INS or OUTS: the rest of it follows */
+			bool rep;
+			u8 addrsize; /* 2, 4, 8 bytes; 0: the hardware does not tell */
+			u8 seg; /* enum mv_emul_seg; MV_SEG_NONE: it does not tell */
+		} io;
+		struct {
+			gpa_t gpa;
+			u32 access; /* MV_ACCESS_* */
+			bool in_walk; /* on the guest's own page tables */
+		} fault;
+	};
+};
+
+/* Debug-register bits that asm/debugreg.h has no names for. SDM vol. 3B, 17.2. */
+#define MV_DR6_BD BIT(13)
+#define MV_DR6_BT BIT(15)
+#define MV_DR6_RESET 0xffff0ff0ull
+#define MV_DR7_GD BIT(13)
+#define MV_DR7_ENABLE 0xffull /* L0 to G3 */
+#define MV_DR7_RESET 0x400ull
+
+/* ---- the virtual CPU -------------------------------------------------- */
+
+/* vcpu->requests: what to do before the next entry. */
+enum mv_request {
+	MV_REQ_EVENT, /* look for something to inject again */
+	MV_REQ_TLB_FLUSH, /* drop this VM's cached translations on this CPU */
+	MV_REQ_TRIPLE_FAULT, /* report KVM_EXIT_SHUTDOWN */
+	MV_REQ_NMI, /* vcpu->nmi_queued went up */
+};
+
+enum mv_vcpu_mode { MV_OUTSIDE, MV_IN_GUEST };
+
+/* An event that waits for injection or is being delivered. */
+struct mv_pending {
+	union {
+		struct {
+			u8 exc_pending; /* raised, its side effects not yet made */
+			u8 exc_injected; /* in delivery: goes in again as it is */
+			u8 irq_injected;
+			u8 nmi_injected;
+		};
+		u32 any;
+	};
+	u32 sent; /* of @any: what the control block holds for the next entry */
+	u8 exc_vector;
+	bool exc_has_error;
+	bool exc_has_payload;
+	u8 irq_vector;
+	bool irq_soft; /* INT n, re-injected with insn_len */
+	u8 insn_len; /* of a software interrupt or exception */
+	u32 exc_error;
+	u64 exc_payload; /* #PF: CR2; #DB: the DR6 bits */
+};
+
+/* Where KVM_RUN goes on when userspace has answered; returns as an exit handler does. */
+typedef int (*mv_complete_fn)(struct mv_vcpu *vcpu);
+
+/**
+ * struct mv_vcpu - a virtual CPU; the backend's own structure begins with it
+ *
+ * Rule: fields are the property of the thread that holds @mutex, except
+ * @requests, @mode, @nmi_queued and what irq/ says of struct mv_lapic.
+ */
+struct mv_vcpu {
+	/* Entry and exit: what every pass through the run loop touches. */
+	u64 gpr[MV_NR_GPRS];
+	u64 rip, rflags;
+	u64 cr0, cr2, cr3, cr4, cr8;
+	u32 regs_avail, regs_dirty; /* bits: enum mv_lazy_reg */
+	unsigned long requests;
+	int mode; /* enum mv_vcpu_mode */
+	int cpu; /* where it is loaded; -1: nowhere */
+	struct mv_vm *vm;
+	struct mv_exit exit;
+	struct mv_pending pending;
+	struct kvm_run *run;
+	u64 efer;
+	u64 apic_base;
+	struct mv_lapic *lapic; /* NULL without an in-kernel irqchip */
+
+	/* Interrupts and NMIs. */
+	atomic_t nmi_queued; /* KVM_NMI and APIC NMIs not yet seen by the loop */
+	u8 nmi_pending; /* 0 to 2, as the processor latches them */
+	int user_irq; /* KVM_INTERRUPT vector without an irqchip; -1: none */
+	u32 mp_state; /* KVM_MP_STATE_* */
+	unsigned long apic_events; /* irq/: pending INIT, SIPI */
+	u8 sipi_vector;
+
+	/* Time. */
+	u64 tsc_offset;
+	u32 tsc_khz;
+	u64 tsc_adjust;
+
+	/* FPU and extended state. */
+	struct fpu_guest fpu;
+	u64 xcr0, ia32_xss;
+	u64 guest_supported_xcr0;
+	u32 pkru, host_pkru;
+
+	/* Debug registers and KVM_SET_GUEST_DEBUG. */
+	u64 dr[4], dr6, dr7;
+	u32 guest_debug; /* KVM_GUESTDBG_* */
+	u64 guest_debug_dr7;
+	u64 guest_debug_dr[4];
+
+	/* MSRs that have no better place. */
+	struct mv_msr_state {
+		u64 pat;
+		u64 misc_enable;
+		u64 mtrr_def_type;
+		u64 mtrr_fixed[11];
+		u64 mtrr_var[8][2];
+		u64 mcg_status;
+		u64 platform_info;
+		u64 arch_capabilities;
+		u64 ucode_rev;
+		u64 feature_control;
+		u64 de_cfg;
+		u64 tsc_aux;
+		u64 star, lstar, cstar, fmask, kernel_gs_base;
+	} msr;
+
+	/* CPUID as userspace set it, and what follows from it. */
+	struct mv_cpuid *cpuid; /* NULL: not set yet */
+	u32 features[NCAPINTS]; /* words of X86_FEATURE_*: has it, and minivirt can do it */
+	u8 maxphyaddr;
+	u64 cr4_reserved; /* bits that this guest may not set */
+	u64 efer_reserved;
+
+	/* Instruction emulation and I/O that userspace answers. */
+	struct mv_emul emul;
+	mv_complete_fn complete;
+	void *pio_data; /* the page at KVM_PIO_PAGE_OFFSET */
+	struct mv_pio {
+		u8 size;
+		bool answered; /* userspace has put the input into pio_data */
+		bool to_user; /* an exit is ready in struct kvm_run */
+	} pio;
+	struct mv_string_io string_io; /* the INS or OUTS under way: .size != 0 */
+	u64 io_rip; /* of the IN or OUT that userspace completes */
+	struct mv_mmio {
+		u8 nr, next; /* fragments queued, and given to userspace so far */
+		struct {
+			gpa_t gpa;
+			u64 data;
+			u8 len;
+		} frag[MV_EMUL_WRITES_MAX];
+	} mmio;
+	u64 pdptrs[4]; /* PAE guests: as loaded by the last MOV CR */
+
+	/* Life. */
+	struct mutex mutex; /* one thread in an ioctl of this vCPU */
+	struct preempt_notifier preempt;
+	struct pid __rcu *pid; /* of the last thread that ran it */
+	bool preempted; /* the thread lost its CPU while it would run on */
+	struct rcuwait wait;
+	int id; /* as given to KVM_CREATE_VCPU */
+	int idx; /* in vm->vcpus */
+	bool sigset_active;
+	sigset_t sigset;
+	bool l1tf_flush_l1d; /* VMX: host secrets may be in the L1 data cache */
+};
+
+/* ---- memory ----------------------------------------------------------- */
+
+struct mv_slot {
+	gfn_t base_gfn;
+	u64 npages;
+	hva_t hva;
+	u32 flags; /* KVM_MEM_* */
+	u16 id;
+	unsigned long *dirty; /* one bit a page, with KVM_MEM_LOG_DIRTY_PAGES */
+};
+
+/* All slots of a VM, sorted by base_gfn; replaced whole, readers hold vm->srcu or mmu.lock. */
+struct mv_slots {
+	int nr;
+	struct mv_slot *slot[]; /* MV_MAX_SLOTS at most */
+};
+
+/* The second-stage page tables of a VM; fields are mmu/'s own. */
+struct mv_mmu {
+	u64 root_hpa;
+	struct page *root; /* NULL: stopped */
+	rwlock_t lock;
+	unsigned long invalidate_seq; /* of the host's invalidations and of slot changes */
+	long invalidate_in_progress;
+	hva_t invalidate_start, invalidate_end; /* the host addresses in work, if any are */
+};
+
+/* ---- the virtual machine ---------------------------------------------- */
+
+struct mv_vm {
+	struct mm_struct *mm; /* the creator's, by mmgrab() */
+	refcount_t refs; /* one a descriptor */
+	struct mutex lock; /* configuration: vCPUs, irqchip */
+	struct mutex slots_lock; /* changes of slots and of the buses */
+	struct srcu_struct srcu; /* slots, buses, routing */
+	struct mv_slots __rcu *slots;
+	struct mv_mmu mmu;
+	struct mmu_notifier notifier;
+
+	struct xarray vcpus; /* by index, 0..nr_vcpus-1 */
+	int nr_vcpus; /* read with smp_load_acquire() */
+	int bsp_id;
+
+	spinlock_t irq_lock; /* irq/irq.h says what of */
+	struct mv_irqchip *irqchip; /* NULL, or PIC + IOAPIC (+ PIT); smp_load_acquire() */
+	struct mv_routing __rcu *routing;
+	struct mv_apic_map __rcu *apic_map; /* irq/apicmap.c: APIC ID to vCPU */
+	bool split_irqchip;
+	u32 x2apic_api; /* KVM_X2APIC_API_*, of KVM_CAP_X2APIC_API */
+
+	struct mv_bus __rcu *pio_bus, *mmio_bus; /* io/bus.c */
+
+	u64 tsc_base; /* host TSC when the guest's was 0 */
+	bool exception_payload; /* KVM_CAP_EXCEPTION_PAYLOAD is enabled */
+	int last_yielded_to; /* index of the vCPU that mv_vcpu_yield() chose last */
+};
+
+/* vCPUs below this index are whole. */
+static inline int mv_nr_vcpus(struct mv_vm *vm)
+{
+	return smp_load_acquire(&vm->nr_vcpus); /* pairs with vcpu_publish() */
+}
+
+#define mv_for_each_vcpu(i, vcpu, vm)                                                      \
+	for ((i) = 0; (i) < mv_nr_vcpus(vm) && ((vcpu) = xa_load(&(vm)->vcpus, (i))); (i)++)
+
+/* ---- register access --------------------------------------------------- */
+
+void mv_cache_reg(struct mv_vcpu *vcpu, enum mv_lazy_reg reg);
+
+static __always_inline void mv_need(struct mv_vcpu *vcpu, enum mv_lazy_reg reg)
+{
+	if (unlikely(!(vcpu->regs_avail & BIT(reg))))
+		mv_cache_reg(vcpu, reg);
+}
+
+static inline void mv_mark_dirty(struct mv_vcpu *vcpu, enum mv_lazy_reg reg)
+{
+	vcpu->regs_avail |= BIT(reg);
+	vcpu->regs_dirty |= BIT(reg);
+}
+
+static inline u64 mv_gpr(struct mv_vcpu *vcpu, int n)
+{
+	if (n == MV_RSP)
+		mv_need(vcpu, MV_LAZY_RSP);
+	return vcpu->gpr[n];
+}
+
+static inline void mv_set_gpr(struct mv_vcpu *vcpu, int n, u64 val)
+{
+	vcpu->gpr[n] = val;
+	if (n == MV_RSP)
+		mv_mark_dirty(vcpu, MV_LAZY_RSP);
+}
+
+#define MV_LAZY_ACCESSORS(name, NAME)                                          \
+	static __always_inline u64 mv_##name(struct mv_vcpu *vcpu)             \
+	{                                                                      \
+		mv_need(vcpu, MV_LAZY_##NAME);                                 \
+		return vcpu->name;                                             \
+	}
+
+MV_LAZY_ACCESSORS(rip, RIP)
+MV_LAZY_ACCESSORS(rflags, RFLAGS)
+MV_LAZY_ACCESSORS(cr0, CR0)
+MV_LAZY_ACCESSORS(cr3, CR3)
+MV_LAZY_ACCESSORS(cr4, CR4)
+
+static inline void mv_write_rip(struct mv_vcpu *vcpu, u64 val)
+{
+	vcpu->rip = val;
+	mv_mark_dirty(vcpu, MV_LAZY_RIP);
+}
+
+static inline void mv_write_rflags(struct mv_vcpu *vcpu, u64 val)
+{
+	vcpu->rflags = val;
+	mv_mark_dirty(vcpu, MV_LAZY_RFLAGS);
+}
+
+/* EDX:EAX, as MSR and XSETBV instructions take it. */
+static inline u64 mv_edx_eax(struct mv_vcpu *vcpu)
+{
+	return (u32)vcpu->gpr[MV_RAX] | (u64)(u32)vcpu->gpr[MV_RDX] << 32;
+}
+
+/* ---- requests and kicks (vcpu.c) --------------------------------------- */
+
+static inline void mv_request(struct mv_vcpu *vcpu, enum mv_request req)
+{
+	/* Pairs with the barrier after mode = MV_IN_GUEST in the run loop. */
+	smp_wmb();
+	set_bit(req, &vcpu->requests);
+}
+
+static inline bool mv_take_request(struct mv_vcpu *vcpu, enum mv_request req)
+{
+	return test_bit(req, &vcpu->requests) && test_and_clear_bit(req, &vcpu->requests);
+}
+
+void mv_vcpu_kick(struct mv_vcpu *vcpu); /* out of the guest, out of HLT; any context */
+void mv_request_all(struct mv_vm *vm, enum mv_request req, bool wait);
+
+/* The host's values of what is switched around the guest: the same on every CPU. */
+struct mv_host {
+	u64 xcr0, xss;
+};
+
+extern struct mv_host mv_host; /* main.c */
+extern bool mv_dump_on_failure; /* module parameter: dump */
+
+/* ---- main.c, vm.c, vcpu.c ---------------------------------------------- */
+
+long mv_vm_create(unsigned long type); /* returns a descriptor */
+int mv_vm_count(void);
+void mv_vm_get(struct mv_vm *vm);
+void mv_vm_put(struct mv_vm *vm);
+int mv_check_extension(struct mv_vm *vm, long cap);
+long mv_vcpu_create(struct mv_vm *vm, unsigned long id); /* returns a descriptor */
+void mv_vcpu_destroy(struct mv_vcpu *vcpu);
+void mv_vcpu_reset(struct mv_vcpu *vcpu, bool init);
+bool mv_vcpu_runnable(struct mv_vcpu *vcpu);
+void mv_vcpu_yield(struct mv_vcpu *me);
+int mv_guest_mode_work(void); /* work.c: 0, or -EINTR for a signal */
+
+static inline bool mv_is_bsp(struct mv_vcpu *vcpu)
+{
+	return vcpu->id == vcpu->vm->bsp_id;
+}
+
+/*
+ * ---- exit.c ----
+ *
+ * An exit handler returns 1 to go on in the guest, 0 to return to userspace
+ * with struct kvm_run filled in, or -errno.
+ */
+
+int mv_handle_exit(struct mv_vcpu *vcpu);
+int mv_skip_insn(struct mv_vcpu *vcpu); /* RIP past it; returns as a handler does */
+int mv_emulate_mmio(struct mv_vcpu *vcpu); /* emulate.c: exit.fault is an MMIO access */
+int mv_internal_error(struct mv_vcpu *vcpu, u32 suberror);
+
+int mv_emulate_string_io(struct mv_vcpu *vcpu); /* emulate.c: exit.io is INS or OUTS */
+int mv_pio_to_user(struct mv_vcpu *vcpu, u16 port, u8 size, bool in, u32 count);
+int mv_insn_done(struct mv_vcpu *vcpu); /* after RIP moved; returns as a handler */
+
+/* ---- event.c: exceptions, interrupts, NMIs ------------------------------ */
+
+void mv_queue_exception(struct mv_vcpu *vcpu, u8 vector);
+void mv_queue_exception_e(struct mv_vcpu *vcpu, u8 vector, u32 error);
+void mv_queue_exception_p(struct mv_vcpu *vcpu, u8 vector, u64 payload); /* #DB */
+void mv_queue_page_fault(struct mv_vcpu *vcpu, u64 cr2, u32 error);
+int mv_inject_gp(struct mv_vcpu *vcpu); /* #GP(0); returns 1 */
+int mv_inject_ud(struct mv_vcpu *vcpu); /* #UD; returns 1 */
+void mv_inject_nmi(struct mv_vcpu *vcpu); /* from any thread */
+void mv_update_events(struct mv_vcpu *vcpu); /* before entry: choose and inject */
+void mv_deliver_payload(struct mv_vcpu *vcpu);
+bool mv_want_irq(struct mv_vcpu *vcpu); /* an interrupt waits, RFLAGS.IF apart */
+
+/* The backend, after an entry that did not fail: what was sent is on its way. */
+static inline void mv_events_sent(struct mv_vcpu *vcpu)
+{
+	if (unlikely(vcpu->pending.sent)) {
+		vcpu->pending.any &= ~vcpu->pending.sent;
+		vcpu->pending.sent = 0;
+		if (vcpu->pending.any)
+			mv_request(vcpu, MV_REQ_EVENT);
+	}
+}
+
+/* ---- state.c, cr.c, debug.c, cpuid.c, msr.c, fpu.c ----------------------- */
+
+long mv_state_ioctl(struct mv_vcpu *vcpu, unsigned int nr, unsigned long arg);
+
+/* cr.c: the architecture's checks; 0: done, 1: the guest gets #GP(0). */
+int mv_set_cr0(struct mv_vcpu *vcpu, u64 val);
+int mv_set_cr3(struct mv_vcpu *vcpu, u64 val);
+int mv_set_cr4(struct mv_vcpu *vcpu, u64 val);
+int mv_set_cr8(struct mv_vcpu *vcpu, u64 val);
+u64 mv_get_cr8(struct mv_vcpu *vcpu);
+int mv_set_efer(struct mv_vcpu *vcpu, u64 val, bool host);
+int mv_set_xcr0(struct mv_vcpu *vcpu, u32 index, u64 val);
+
+static inline bool mv_long_mode(struct mv_vcpu *vcpu)
+{
+	return vcpu->efer & EFER_LMA;
+}
+
+static inline bool mv_pae_paging(struct mv_vcpu *vcpu)
+{
+	return !mv_long_mode(vcpu) && (mv_cr4(vcpu) & X86_CR4_PAE) &&
+	       (mv_cr0(vcpu) & X86_CR0_PG);
+}
+
+/* A 48- or 57-bit linear address in canonical form, by the guest's CR4.LA57. */
+bool mv_canonical(struct mv_vcpu *vcpu, u64 la);
+
+int mv_get_dr(struct mv_vcpu *vcpu, int dr, u64 *val); /* 1: #UD or #GP is queued */
+int mv_set_dr(struct mv_vcpu *vcpu, int dr, u64 val);
+u64 mv_effective_dr7(struct mv_vcpu *vcpu);
+u32 mv_exception_intercepts(struct mv_vcpu *vcpu); /* bits: vectors */
+bool mv_debug_exit(struct mv_vcpu *vcpu, u8 vector, u64 payload); /* true: for userspace */
+
+/* As vcpu->features, of a guest that has all that can be given to one. */
+extern u32 mv_supported_features[NCAPINTS];
+
+/* Bits of a guest-physical address that are reserved in CR3 and table entries. */
+static inline u64 mv_reserved_gpa(struct mv_vcpu *vcpu)
+{
+	return ~0ull << vcpu->maxphyaddr;
+}
+
+static inline bool mv_guest_has(struct mv_vcpu *vcpu, unsigned int feature) /* X86_FEATURE_* */
+{
+	return vcpu->features[feature / 32] & BIT(feature % 32);
+}
+
+static inline bool mv_supported(unsigned int feature)
+{
+	return mv_supported_features[feature / 32] & BIT(feature % 32);
+}
+
+int mv_cpuid_init(void);
+void mv_cpuid_derive(struct mv_vcpu *vcpu); /* what follows from CPUID; at creation too */
+void mv_cpuid(struct mv_vcpu *vcpu); /* the instruction, on the vCPU's registers */
+void mv_cpuid_runtime_update(struct mv_vcpu *vcpu); /* OSXSAVE, leaf 0xd sizes, APIC bit... */
+long mv_get_supported_cpuid(struct kvm_cpuid2 __user *arg);
+long mv_set_cpuid2(struct mv_vcpu *vcpu, struct kvm_cpuid2 __user *arg);
+long mv_get_cpuid2(struct mv_vcpu *vcpu, struct kvm_cpuid2 __user *arg);
+u64 mv_efer_allowed(const u32 *features);
+u64 mv_supported_xcr0(void);
+
+int mv_msr_init(void);
+int mv_get_msr(struct mv_vcpu *vcpu, u32 msr, u64 *val, bool host); /* 1: #GP */
+int mv_set_msr(struct mv_vcpu *vcpu, u32 msr, u64 val, bool host);
+void mv_msr_reset(struct mv_vcpu *vcpu);
+long mv_get_msr_index_list(struct kvm_msr_list __user *arg, bool features);
+long mv_get_feature_msrs(struct kvm_msrs __user *arg);
+u64 mv_read_tsc(struct mv_vcpu *vcpu); /* as the guest would read it now */
+
+int mv_fpu_create(struct mv_vcpu *vcpu);
+void mv_fpu_destroy(struct mv_vcpu *vcpu);
+void mv_fpu_reset(struct mv_vcpu *vcpu, bool init);
+void mv_fpu_load(struct mv_vcpu *vcpu); /* KVM_RUN: the guest's in, the thread's out */
+void mv_fpu_put(struct mv_vcpu *vcpu);
+
+/* ---- mmu/ ---------------------------------------------------------------- */
+
+enum mv_fault_result {
+	MV_FAULT_DONE = 1, /* mapped, or somebody else did: run again */
+	MV_FAULT_MMIO = 2, /* no slot here, or a write to a read-only one */
+};
+
+int mv_mmu_init_vm(struct mv_vm *vm); /* root table, empty slots, notifier */
+void mv_mmu_stop_vm(struct mv_vm *vm); /* last descriptor closed: the tables go */
+void mv_mmu_free_vm(struct mv_vm *vm); /* last: the slots, and @vm when no notifier uses it */
+int mv_set_memory_region(struct mv_vm *vm, const struct kvm_userspace_memory_region *r);
+int mv_get_dirty_log(struct mv_vm *vm, const struct kvm_dirty_log *log);
+
+/**
+ * mv_mmu_fault() - map the page at @gpa for @access (MV_ACCESS_*)
+ *
+ * Context: in the VM's mm, preemptible, without vm->srcu held.
+ * Return: enum mv_fault_result, or -EFAULT when the host has no page there,
+ * -EINTR when a signal came while waiting for it, -ENOMEM.
+ */
+int mv_mmu_fault(struct mv_vcpu *vcpu, gpa_t gpa, u32 access);
+
+/* Readers of slots hold vm->srcu. */
+struct mv_slot *mv_slot_find(struct mv_vm *vm, gfn_t gfn);
+hva_t mv_gfn_to_hva(struct mv_vm *vm, gfn_t gfn, bool write); /* 0: none */
+void mv_mark_page_dirty(struct mv_vm *vm, struct mv_slot *slot, gfn_t gfn);
+
+/* Guest-physical copies; take vm->srcu themselves; any length; -EFAULT if not all RAM. */
+int mv_read_guest(struct mv_vm *vm, gpa_t gpa, void *buf, size_t len);
+int mv_write_guest(struct mv_vm *vm, gpa_t gpa, const void *buf, size_t len);
+/* Compare-and-exchange of 1, 2, 4, 8 naturally aligned bytes; 1: other value found (in @old). */
+int mv_cmpxchg_guest(struct mv_vm *vm, gpa_t gpa, u64 *old, u64 new, size_t len);
+
+struct mv_walk_fault {
+	u8 vector; /* #PF, or #GP for a non-canonical address */
+	u32 error;
+};
+
+/**
+ * mv_walk() - translate linear address @la by the guest's own page tables
+ * @access: MV_ACCESS_*; accessed and dirty bits are set as the processor does
+ * @gpa: the result
+ * @fault: on failure, what the guest gets; may be NULL
+ * Return: 0, or -EFAULT. SDM vol. 3A, chapter 4.
+ */
+int mv_walk(struct mv_vcpu *vcpu, u64 la, u32 access, gpa_t *gpa, struct mv_walk_fault *fault);
+
+#define MV_FETCH_NO_RAM 1
+
+/**
+ * mv_fetch() - read @len bytes at linear address @la, which lie in one page
+ *
+ * Return: 0, -EFAULT as mv_walk(), or MV_FETCH_NO_RAM: nothing to read from there.
+ */
+int mv_fetch(struct mv_vcpu *vcpu, u64 la, u32 access, void *buf, size_t len,
+	     struct mv_walk_fault *fault);
+
+/* ---- irq/ ---------------------------------------------------------------- */
+
+/* Bits of vcpu->apic_events. */
+#define MV_APIC_INIT 0
+#define MV_APIC_SIPI 1
+
+#define MV_IRQ_SOURCE_USER 0
+#define MV_IRQ_SOURCE_PIT 1
+#define MV_IRQ_SOURCE_IRQFD 2
+
+int mv_irqchip_create(struct mv_vm *vm); /* vm->lock held; no vCPUs yet: else -EINVAL */
+int mv_pit_create(struct mv_vm *vm, const struct kvm_pit_config *cfg);
+void mv_irqchip_destroy(struct mv_vm *vm); /* before the vCPUs */
+/* KVM_IRQ_LINE, KVM_SET_GSI_ROUTING, KVM_SIGNAL_MSI, KVM_GET/SET_IRQCHIP, KVM_GET/SET_PIT2... */
+long mv_irq_vm_ioctl(struct mv_vm *vm, unsigned int nr, unsigned long arg);
+int mv_set_irq(struct mv_vm *vm, u32 gsi, int level, int source); /* <0 masked, 0 coalesced, >0 */
+
+int mv_lapic_create(struct mv_vcpu *vcpu);
+void mv_lapic_destroy(struct mv_vcpu *vcpu);
+void mv_lapic_reset(struct mv_vcpu *vcpu, bool init);
+int mv_lapic_get_state(struct mv_vcpu *vcpu, struct kvm_lapic_state *s);
+int mv_lapic_set_state(struct mv_vcpu *vcpu, const struct kvm_lapic_state *s);
+int mv_lapic_set_base(struct mv_vcpu *vcpu, u64 val, bool host); /* 1: #GP */
+int mv_lapic_msr(struct mv_vcpu *vcpu, u32 msr, u64 *val, bool write); /* x2APIC; 1: #GP */
+u64 mv_lapic_get_tsc_deadline(struct mv_vcpu *vcpu);
+void mv_lapic_set_tsc_deadline(struct mv_vcpu *vcpu, u64 val);
+void mv_lapic_set_cr8(struct mv_vcpu *vcpu, u64 val);
+u64 mv_lapic_get_cr8(struct mv_vcpu *vcpu);
+/* An access in the APIC page: true if @gpa is the enabled xAPIC's. */
+bool mv_lapic_mmio(struct mv_vcpu *vcpu, gpa_t gpa, void *data, int len, bool write);
+bool mv_lapic_mmio_hit(struct mv_vcpu *vcpu, gpa_t gpa);
+bool mv_apic_has_events(struct mv_vcpu *vcpu); /* INIT or SIPI waits */
+int mv_apic_take_events(struct mv_vcpu *vcpu); /* in the run loop */
+void mv_apic_map_update(struct mv_vm *vm); /* a vCPU was added to vm->vcpus; sleeps */
+/* Only with a local APIC: */
+bool mv_irq_pending(struct mv_vcpu *vcpu); /* an interrupt could be taken, RFLAGS.IF apart */
+int mv_irq_take(struct mv_vcpu *vcpu); /* interrupt acknowledge: the vector, -1 none */
+int mv_irq_tpr_below(struct mv_vcpu *vcpu); /* CR8 to intercept below for the highest IRR; -1 */
+
+/* ---- io/bus.c: devices of the module on the PIO and the MMIO bus ---------- */
+
+struct mv_io_device;
+
+struct mv_io_ops {
+	/* 0: done; -EOPNOTSUPP: not for this device, go on looking. */
+	int (*read)(struct mv_io_device *dev, struct mv_vcpu *vcpu, u64 addr, int len, void *data);
+	int (*write)(struct mv_io_device *dev, struct mv_vcpu *vcpu, u64 addr, int len,
+		     const void *data);
+};
+
+struct mv_io_device {
+	const struct mv_io_ops *ops;
+};
+
+enum mv_bus_id { MV_PIO_BUS, MV_MMIO_BUS };
+
+int mv_bus_register(struct mv_vm *vm, enum mv_bus_id bus, u64 addr, u64 len,
+		    struct mv_io_device *dev); /* vm->slots_lock held */
+void mv_bus_unregister(struct mv_vm *vm, enum mv_bus_id bus, struct mv_io_device *dev);
+int mv_bus_access(struct mv_vcpu *vcpu, enum mv_bus_id bus, u64 addr, int len, void *data,
+		  bool write); /* 0, or -EOPNOTSUPP: for userspace */
+void mv_bus_destroy(struct mv_vm *vm);
+
+#endif /* MINIVIRT_H */

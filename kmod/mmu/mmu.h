@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* What the files of mmu/ call of each other.  The rules of the locks: Documentation/locking.rst. */
+#ifndef MV_MMU_H
+#define MV_MMU_H
+
+#include <linux/nospec.h>
+
+#include "backend.h"
+
+#define MV_PT_LEVELS 4
+
+/* Guest page frames that one entry at @level spans. */
+static inline u64 mv_pt_pages(int level)
+{
+	return 1ull << (9 * (level - 1));
+}
+
+/* Guest page frames that the tables reach, if the processor has as many address bits. */
+static inline gfn_t mv_max_gfn(void)
+{
+	return 1ull << (min_t(int, boot_cpu_data.x86_phys_bits, 48) - PAGE_SHIFT);
+}
+
+/**
+ * struct mv_map - a translation to enter into the tables
+ * @gfn: what
+ * @pfn: where to; of this very page frame also if @level is above 1
+ * @access: MV_ACCESS_* that it has to allow
+ * @level: highest level of a leaf
+ * @writable: the leaf allows writes
+ * @device: @pfn is not RAM
+ */
+struct mv_map {
+	gfn_t gfn;
+	u64 pfn;
+	u32 access;
+	int level;
+	bool writable;
+	bool device;
+};
+
+/* pgtable.c */
+enum mv_pt_op {
+	MV_PT_ZAP,
+	MV_PT_WRITE_PROTECT, /* large leaves go, that 4 KiB ones may come instead */
+	MV_PT_TEST_YOUNG,
+	MV_PT_CLEAR_YOUNG,
+};
+
+struct page *mv_pt_alloc(void);
+void mv_pt_free(struct list_head *tables);
+int mv_pt_map(struct mv_mmu *mmu, const struct mv_map *map, struct list_head *tables);
+bool mv_pt_range(struct mv_mmu *mmu, enum mv_pt_op op, gfn_t start, gfn_t end,
+		 struct list_head *freed);
+bool mv_pt_exec_splits(void);
+
+/* slot.c */
+extern struct mv_slots mv_no_slots;
+
+void mv_slots_free(struct mv_vm *vm);
+struct mv_slot *mv_slot_by_id(struct mv_vm *vm, u16 id);
+
+/* @gfn is in @slot. The guest chooses it: not even speculation may leave the slot. */
+static inline hva_t mv_slot_hva(const struct mv_slot *slot, gfn_t gfn)
+{
+	return slot->hva + array_index_nospec(gfn - slot->base_gfn, slot->npages) * PAGE_SIZE;
+}
+
+int mv_cmpxchg_user(void __user *user, u64 *old, u64 new, size_t len);
+
+/* notifier.c */
+void mv_mmu_zap_page(struct mv_vm *vm, gfn_t gfn);
+
+static inline void mv_flush_all(struct mv_vm *vm)
+{
+	mv_request_all(vm, MV_REQ_TLB_FLUSH, true);
+}
+
+#endif /* MV_MMU_H */

@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The host's changes of the VM's memory, and the life of the tables.
+ *
+ * The notifier is put, not unregistered, so that the end of a VM need not wait
+ * for other users of the notifiers: the VM's memory stays until the last
+ * callback is over. A callback that comes late finds no root and does nothing.
+ */
+#include <linux/io.h>
+#include <linux/mm.h>
+#include <linux/mmu_notifier.h>
+#include <linux/slab.h>
+
+#include "mmu.h"
+
+static struct mv_vm *to_vm(struct mmu_notifier *notifier)
+{
+	return container_of(notifier, struct mv_vm, notifier);
+}
+
+/* @op to all guest memory that is at @start to @end - 1 in the process. mmu->lock is held. */
+static bool for_hva_range(struct mv_vm *vm, enum mv_pt_op op, hva_t start, hva_t end,
+			  struct list_head *freed)
+{
+	struct mv_slots *slots = rcu_dereference_protected(vm->slots,
+							   lockdep_is_held(&vm->mmu.lock));
+	struct mv_slot *slot;
+	hva_t first, last;
+	bool any = false;
+	int i;
+
+	for (i = 0; i < slots->nr; i++) {
+		slot = slots->slot[i];
+		first = max(start, slot->hva);
+		last = min(end, slot->hva + slot->npages * PAGE_SIZE);
+		if (first < last)
+			any |= mv_pt_range(&vm->mmu, op,
+					   slot->base_gfn + ((first - slot->hva) >> PAGE_SHIFT),
+					   slot->base_gfn +
+					   (PAGE_ALIGN(last - slot->hva) >> PAGE_SHIFT),
+					   freed);
+	}
+	return any;
+}
+
+static void begin_invalidate(struct mv_mmu *mmu, hva_t start, hva_t end)
+{
+	/* One range for all that are under way: it may only be too large. */
+	if (!mmu->invalidate_in_progress++) {
+		mmu->invalidate_start = start;
+		mmu->invalidate_end = end;
+	} else {
+		mmu->invalidate_start = min(mmu->invalidate_start, start);
+		mmu->invalidate_end = max(mmu->invalidate_end, end);
+	}
+}
+
+/* Zaps never sleep, so there is no difference for a range that is not blockable. */
+static int invalidate_range_start(struct mmu_notifier *notifier,
+				  const struct mmu_notifier_range *range)
+{
+	struct mv_vm *vm = to_vm(notifier);
+	struct mv_mmu *mmu = &vm->mmu;
+	LIST_HEAD(freed);
+
+	write_lock(&mmu->lock);
+	begin_invalidate(mmu, range->start, range->end);
+	if (mmu->root && for_hva_range(vm, MV_PT_ZAP, range->start, range->end, &freed))
+		mv_flush_all(vm);
+	write_unlock(&mmu->lock);
+	mv_pt_free(&freed);
+	return 0;
+}
+
+static void invalidate_range_end(struct mmu_notifier *notifier,
+				 const struct mmu_notifier_range *range)
+{
+	struct mv_mmu *mmu = &to_vm(notifier)->mmu;
+
+	write_lock(&mmu->lock);
+	/* Faults that looked at the host's tables before they had changed are to begin again. */
+	mmu->invalidate_seq++;
+	mmu->invalidate_in_progress--;
+	write_unlock(&mmu->lock);
+}
+
+/*
+ * A processor without accessed bits says nothing about use: then the guest's
+ * memory ages as if it used none of it, and costs faults, but can be reclaimed.
+ */
+static int age(struct mmu_notifier *notifier, enum mv_pt_op op, hva_t start, hva_t end,
+	       bool flush)
+{
+	struct mv_vm *vm = to_vm(notifier);
+	bool young = false;
+
+	read_lock(&vm->mmu.lock);
+	if (vm->mmu.root)
+		young = for_hva_range(vm, op, start, end, NULL);
+	if (young && flush)
+		mv_flush_all(vm);
+	read_unlock(&vm->mmu.lock);
+	return young;
+}
+
+static int clear_flush_young(struct mmu_notifier *notifier, struct mm_struct *mm,
+			     unsigned long start, unsigned long end)
+{
+	return age(notifier, MV_PT_CLEAR_YOUNG, start, end, true);
+}
+
+static int clear_young(struct mmu_notifier *notifier, struct mm_struct *mm,
+		       unsigned long start, unsigned long end)
+{
+	return age(notifier, MV_PT_CLEAR_YOUNG, start, end, false);
+}
+
+static int test_young(struct mmu_notifier *notifier, struct mm_struct *mm, unsigned long address)
+{
+	return age(notifier, MV_PT_TEST_YOUNG, address, address + PAGE_SIZE, false);
+}
+
+/* The process is gone; nobody can run a vCPU of the VM any more. */
+static void release(struct mmu_notifier *notifier, struct mm_struct *mm)
+{
+	mv_mmu_stop_vm(to_vm(notifier));
+}
+
+static void free_notifier(struct mmu_notifier *notifier)
+{
+	kfree(to_vm(notifier));
+}
+
+static const struct mmu_notifier_ops mv_notifier_ops = {
+	.invalidate_range_start = invalidate_range_start,
+	.invalidate_range_end = invalidate_range_end,
+	.clear_flush_young = clear_flush_young,
+	.clear_young = clear_young,
+	.test_young = test_young,
+	.release = release,
+	.free_notifier = free_notifier,
+};
+
+/* Make room where a fault found a leaf that it could not replace. */
+void mv_mmu_zap_page(struct mv_vm *vm, gfn_t gfn)
+{
+	LIST_HEAD(freed);
+
+	write_lock(&vm->mmu.lock);
+	if (mv_pt_range(&vm->mmu, MV_PT_ZAP, gfn, gfn + 1, &freed))
+		mv_flush_all(vm);
+	write_unlock(&vm->mmu.lock);
+	mv_pt_free(&freed);
+}
+
+/* ---- life ---- */
+
+int mv_mmu_init_vm(struct mv_vm *vm)
+{
+	struct mv_mmu *mmu = &vm->mmu;
+	int r;
+
+	RCU_INIT_POINTER(vm->slots, &mv_no_slots);
+	rwlock_init(&mmu->lock);
+	mmu->root = mv_pt_alloc();
+	if (!mmu->root)
+		return -ENOMEM;
+	mmu->root_hpa = page_to_phys(mmu->root);
+	vm->notifier.ops = &mv_notifier_ops;
+	r = mmu_notifier_register(&vm->notifier, vm->mm);
+	if (r)
+		__free_page(mmu->root);
+	return r;
+}
+
+void mv_mmu_stop_vm(struct mv_vm *vm)
+{
+	struct mv_mmu *mmu = &vm->mmu;
+	LIST_HEAD(freed);
+
+	write_lock(&mmu->lock);
+	if (mmu->root) {
+		if (mv_pt_range(mmu, MV_PT_ZAP, 0, mv_pt_pages(MV_PT_LEVELS + 1), &freed))
+			mv_flush_all(vm);
+		list_add(&mmu->root->lru, &freed);
+		mmu->root = NULL;
+	}
+	write_unlock(&mmu->lock);
+	mv_pt_free(&freed);
+}
+
+void mv_mmu_free_vm(struct mv_vm *vm)
+{
+	mv_slots_free(vm);
+	mmu_notifier_put(&vm->notifier);
+}

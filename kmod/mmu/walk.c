@@ -1,0 +1,340 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The guest's own page tables: what its processor would make of a linear
+ * address. SDM vol. 3A, chapter 4; APM vol. 2, chapter 5.
+ */
+#include <linux/mm.h>
+#include <linux/uaccess.h>
+#include <asm/pgtable_types.h>
+#include <asm/pkru.h>
+#include <asm/trap_pf.h>
+#include <asm/trapnr.h>
+
+#include "mmu.h"
+
+#define MV_WALK_TRIES 16
+
+struct walk {
+	struct mv_vcpu *vcpu;
+	u32 access;
+	bool nxe, pae, long_mode;
+	bool set; /* accessed and dirty bits, as all that was found is in order */
+	u64 cr4;
+	u64 reserved; /* of entries with PAE, whatever their level */
+	struct mv_slot *slot; /* of the last entry: most are in the same one */
+	void __user *user; /* the last entry */
+	u64 all, any; /* bits that all entries have, and that any has: what they allow together */
+};
+
+static int physical_bits(const struct mv_vcpu *vcpu)
+{
+	return clamp_t(int, vcpu->maxphyaddr, 32, 52);
+}
+
+static void walk_init(struct walk *w, struct mv_vcpu *vcpu, u32 access)
+{
+	w->vcpu = vcpu;
+	w->access = access;
+	w->cr4 = mv_cr4(vcpu);
+	w->pae = w->cr4 & X86_CR4_PAE;
+	w->long_mode = mv_long_mode(vcpu);
+	w->nxe = w->pae && (vcpu->efer & EFER_NX);
+	w->set = false;
+	w->slot = NULL;
+	w->reserved = GENMASK_ULL(51, 0) & (~0ull << physical_bits(vcpu));
+	if (!w->nxe)
+		w->reserved |= _PAGE_NX;
+	if (!w->long_mode)
+		w->reserved |= GENMASK_ULL(62, 52);
+}
+
+/* The four entries of PAE's top level have neither access rights nor accessed bits. */
+static bool is_pdpte(const struct walk *w, int level)
+{
+	return w->pae && !w->long_mode && level == 3;
+}
+
+static __always_inline bool is_large(const struct walk *w, u64 entry, int level)
+{
+	if (likely(!(entry & _PAGE_PSE)))
+		return false;
+	if (w->pae)
+		return level == 2 || (level == 3 && w->long_mode);
+	return level == 2 && (w->cr4 & X86_CR4_PSE);
+}
+
+/* PSE-36: bits 20:13 of a 4 MiB entry are bits 39:32 of the address. */
+static u64 pse36_base(u64 entry)
+{
+	return (entry & GENMASK_ULL(31, 22)) | (entry & GENMASK_ULL(20, 13)) << 19;
+}
+
+static u64 reserved_bits(const struct walk *w, u64 entry, int level)
+{
+	if (!w->pae)
+		return is_large(w, entry, level) ?
+			GENMASK_ULL(21, min(physical_bits(w->vcpu), 40) - 19) : 0;
+	/* Checked when CR3 was loaded. */
+	if (is_pdpte(w, level))
+		return 0;
+	/* In the last level this bit is PAT. */
+	if (!(entry & _PAGE_PSE) || level == 1)
+		return w->reserved;
+	if (level == 2)
+		return w->reserved | GENMASK_ULL(20, 13);
+	if (level == 3 && mv_guest_has(w->vcpu, X86_FEATURE_GBPAGES))
+		return w->reserved | GENMASK_ULL(29, 13);
+	return w->reserved | _PAGE_PSE;
+}
+
+static void __user *user_address(const struct mv_slot *slot, gpa_t gpa)
+{
+	return (void __user *)(mv_slot_hva(slot, gpa_to_gfn(gpa)) + offset_in_page(gpa));
+}
+
+/* vcpu->vm->srcu is held through the walk. */
+static __always_inline bool find_slot(struct walk *w, gfn_t gfn)
+{
+	if (!w->slot || gfn - w->slot->base_gfn >= w->slot->npages)
+		w->slot = mv_slot_find(w->vcpu->vm, gfn);
+	return w->slot;
+}
+
+static __always_inline int read_entry(struct walk *w, gpa_t gpa, u64 *entry)
+{
+	u32 entry32;
+	int r;
+
+	if (!find_slot(w, gpa_to_gfn(gpa)))
+		return -EFAULT;
+	w->user = user_address(w->slot, gpa);
+	if (w->pae)
+		return __get_user(*entry, (u64 __user *)w->user);
+	r = __get_user(entry32, (u32 __user *)w->user);
+	*entry = entry32;
+	return r;
+}
+
+/* Protection keys: user pages, data accesses. SDM vol. 3A, 4.6.2. */
+static bool pkey_denies(const struct walk *w, u64 leaf)
+{
+	u32 rights;
+
+	if (!(w->cr4 & X86_CR4_PKE) || !w->long_mode || !(w->all & _PAGE_USER) ||
+	    (w->access & MV_ACCESS_EXEC))
+		return false;
+	rights = w->vcpu->pkru >> (2 * ((leaf & _PAGE_PKEY_MASK) >> _PAGE_BIT_PKEY_BIT0));
+	if (rights & PKRU_AD_BIT)
+		return true;
+	return (rights & PKRU_WD_BIT) && (w->access & MV_ACCESS_WRITE) &&
+	       ((w->access & MV_ACCESS_USER) || (mv_cr0(w->vcpu) & X86_CR0_WP));
+}
+
+/* Access rights. SDM vol. 3A, 4.6.1. */
+static bool denied(const struct walk *w)
+{
+	bool user = w->access & MV_ACCESS_USER, user_page = w->all & _PAGE_USER;
+
+	if (user && !user_page)
+		return true;
+	if ((w->access & MV_ACCESS_WRITE) && !(w->all & _PAGE_RW) &&
+	    (user || (mv_cr0(w->vcpu) & X86_CR0_WP)))
+		return true;
+	if (w->access & MV_ACCESS_EXEC)
+		return (w->nxe && (w->any & _PAGE_NX)) ||
+		       (!user && user_page && (w->cr4 & X86_CR4_SMEP));
+	/* SMAP: the kernel at user pages, unless it says by AC that it means them. */
+	return !user && user_page && (w->cr4 & X86_CR4_SMAP) &&
+	       ((w->access & MV_ACCESS_IMPLICIT) || !(mv_rflags(w->vcpu) & X86_EFLAGS_AC));
+}
+
+static u32 error_code(const struct walk *w, u32 why)
+{
+	u32 error = why;
+
+	if (w->access & MV_ACCESS_WRITE)
+		error |= X86_PF_WRITE;
+	if (w->access & MV_ACCESS_USER)
+		error |= X86_PF_USER;
+	if ((w->access & MV_ACCESS_EXEC) && (w->nxe || (w->cr4 & X86_CR4_SMEP)))
+		error |= X86_PF_INSTR;
+	return error;
+}
+
+/*
+ * In the entry read last, at @gpa. Read-only memory keeps the bits it has.
+ * false: another processor has changed it meanwhile.
+ */
+static bool set_bits(struct walk *w, gpa_t gpa, u64 entry, u64 bits)
+{
+	u64 old = entry;
+	int r;
+
+	if ((old & bits) == bits || (w->slot->flags & KVM_MEM_READONLY))
+		return true;
+	r = mv_cmpxchg_user(w->user, &old, old | bits, w->pae ? 8 : 4);
+	if (!r)
+		mv_mark_page_dirty(w->vcpu->vm, w->slot, gpa_to_gfn(gpa));
+	return r <= 0;
+}
+
+static gpa_t leaf_gpa(const struct walk *w, u64 entry, int level, int shift, u64 la)
+{
+	u64 offset = la & (BIT_ULL(shift) - 1);
+	u64 base;
+
+	if (!w->pae)
+		base = level == 2 ? pse36_base(entry) : entry & GENMASK_ULL(31, 12);
+	else
+		base = entry & GENMASK_ULL(51, 12) & ~(BIT_ULL(shift) - 1);
+	return base | offset;
+}
+
+/*
+ * One attempt: 0 with the address in *@gpa, or -EFAULT with the error code in
+ * *@error; -EAGAIN: once more, to set bits or because another processor has
+ * changed an entry meanwhile.
+ */
+static int walk_once(struct walk *w, u64 la, gpa_t *gpa, u32 *error)
+{
+	u64 table = mv_cr3(w->vcpu) & (w->long_mode ? GENMASK_ULL(51, 12) :
+				       w->pae ? GENMASK_ULL(31, 5) : GENMASK_ULL(31, 12));
+	const u64 next_table = w->pae ? GENMASK_ULL(51, 12) : GENMASK_ULL(31, 12);
+	const int index_bits = w->pae ? 9 : 10, entry_shift = w->pae ? 3 : 2;
+	const u64 index_mask = (BIT_ULL(index_bits) - 1) << entry_shift;
+	u64 entry, entry_gpa, wanted = _PAGE_ACCESSED;
+	int level, shift;
+
+	if (w->long_mode)
+		level = w->cr4 & X86_CR4_LA57 ? 5 : 4;
+	else
+		level = w->pae ? 3 : 2;
+	shift = PAGE_SHIFT + index_bits * (level - 1);
+	w->all = ~0ull;
+	w->any = 0;
+	for (;; level--, shift -= index_bits) {
+		entry_gpa = table + ((la >> (shift - entry_shift)) & index_mask);
+		if (read_entry(w, entry_gpa, &entry) || !(entry & _PAGE_PRESENT)) {
+			*error = error_code(w, 0);
+			return -EFAULT;
+		}
+		if (entry & reserved_bits(w, entry, level)) {
+			*error = error_code(w, X86_PF_PROT | X86_PF_RSVD);
+			return -EFAULT;
+		}
+		if (!is_pdpte(w, level)) {
+			w->all &= entry;
+			w->any |= entry;
+		}
+		if (level == 1 || is_large(w, entry, level))
+			break;
+		if (unlikely(w->set) && !is_pdpte(w, level) &&
+		    !set_bits(w, entry_gpa, entry, _PAGE_ACCESSED))
+			return -EAGAIN;
+		table = entry & next_table;
+	}
+	if (denied(w)) {
+		*error = error_code(w, X86_PF_PROT);
+		return -EFAULT;
+	}
+	if (pkey_denies(w, entry)) {
+		*error = error_code(w, X86_PF_PROT | X86_PF_PK);
+		return -EFAULT;
+	}
+	*gpa = leaf_gpa(w, entry, level, shift, la);
+	if (w->access & MV_ACCESS_WRITE)
+		wanted |= _PAGE_DIRTY;
+	if (unlikely(w->set))
+		return set_bits(w, entry_gpa, entry, wanted) ? 0 : -EAGAIN;
+	/* Mostly all bits are set already. */
+	w->set = !(w->all & _PAGE_ACCESSED) || (wanted & ~entry);
+	return likely(!w->set) ? 0 : -EAGAIN;
+}
+
+static int fail(struct mv_walk_fault *fault, u8 vector, u32 error)
+{
+	if (fault)
+		*fault = (struct mv_walk_fault){ .vector = vector, .error = error };
+	return -EFAULT;
+}
+
+/* vcpu->vm->srcu is held. */
+static int walk_locked(struct walk *w, u64 la, gpa_t *gpa, struct mv_walk_fault *fault)
+{
+	int tries = MV_WALK_TRIES, r;
+	u32 error;
+
+	if (!(mv_cr0(w->vcpu) & X86_CR0_PG)) {
+		*gpa = (u32)la;
+		return 0;
+	}
+	if (!w->long_mode)
+		la = (u32)la;
+	else if (!mv_canonical(w->vcpu, la))
+		return fail(fault, X86_TRAP_GP, 0);
+
+	do {
+		r = walk_once(w, la, gpa, &error);
+	} while (r == -EAGAIN && --tries);
+	/* A guest that changes its tables without end: *gpa was right when it was read. */
+	if (r == -EAGAIN)
+		return 0;
+	return r ? fail(fault, X86_TRAP_PF, error) : 0;
+}
+
+static noinline int walk_tables(struct mv_vcpu *vcpu, u64 la, u32 access, gpa_t *gpa,
+				struct mv_walk_fault *fault)
+{
+	struct walk w;
+	int idx, r;
+
+	walk_init(&w, vcpu, access);
+	idx = srcu_read_lock(&vcpu->vm->srcu);
+	r = walk_locked(&w, la, gpa, fault);
+	srcu_read_unlock(&vcpu->vm->srcu, idx);
+	return r;
+}
+
+int mv_walk(struct mv_vcpu *vcpu, u64 la, u32 access, gpa_t *gpa, struct mv_walk_fault *fault)
+{
+	if (!(mv_cr0(vcpu) & X86_CR0_PG)) {
+		*gpa = (u32)la;
+		return 0;
+	}
+	return walk_tables(vcpu, la, access, gpa, fault);
+}
+
+/* Two loads that may overlap do for what instructions are fetched by. */
+static int read_user(void *buf, const void __user *user, size_t len)
+{
+	u64 first, last;
+
+	if (len < 8 || len > 16)
+		return __copy_from_user(buf, user, len) ? -EFAULT : 0;
+	if (__get_user(first, (const u64 __user *)user) ||
+	    __get_user(last, (const u64 __user *)(user + len - 8)))
+		return -EFAULT;
+	memcpy(buf, &first, 8);
+	memcpy(buf + len - 8, &last, 8);
+	return 0;
+}
+
+int mv_fetch(struct mv_vcpu *vcpu, u64 la, u32 access, void *buf, size_t len,
+	     struct mv_walk_fault *fault)
+{
+	int idx, r = MV_FETCH_NO_RAM;
+	struct walk w;
+	gpa_t gpa;
+
+	walk_init(&w, vcpu, access);
+	idx = srcu_read_lock(&vcpu->vm->srcu);
+	if (walk_locked(&w, la, &gpa, fault)) {
+		r = -EFAULT;
+		goto unlock;
+	}
+	if (find_slot(&w, gpa_to_gfn(gpa)) && !read_user(buf, user_address(w.slot, gpa), len))
+		r = 0;
+unlock:
+	srcu_read_unlock(&vcpu->vm->srcu, idx);
+	return r;
+}

@@ -1,0 +1,627 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Model-specific registers: one table of those that guests have; all others get #GP. */
+#include <linux/hash.h>
+#include <linux/nospec.h>
+#include <linux/slab.h>
+#include <linux/uaccess.h>
+#include <asm/apicdef.h>
+#include <asm/msr.h>
+#include <asm/mtrr.h>
+#include <asm/tsc.h>
+
+#include "backend.h"
+#include "state.h"
+
+#define MAX_IO_MSRS 256 /* KVM_GET/SET_MSRS take fewer than this */
+
+/* What a new vCPU begins with; also the values of the feature MSRs. */
+static struct mv_msr_state new_vcpu __ro_after_init;
+
+/* ---- the time-stamp counter ---- */
+
+u64 mv_read_tsc(struct mv_vcpu *vcpu)
+{
+	return rdtsc() + vcpu->tsc_offset;
+}
+
+static void set_tsc_offset(struct mv_vcpu *vcpu, u64 offset)
+{
+	vcpu->tsc_offset = offset;
+	mv_backend->update_tsc_offset(vcpu);
+}
+
+/*
+ * Userspace sets up one vCPU after the other, but means them to agree: a value
+ * of 0, or one less than a second off what the VM's TSC is, is the VM's.
+ */
+static u64 host_tsc_offset(struct mv_vcpu *vcpu, u64 val)
+{
+	u64 base = rdtsc() - val, second = tsc_khz * 1000ull;
+	u64 vm_base = READ_ONCE(vcpu->vm->tsc_base);
+
+	if (!val || base - vm_base + second < 2 * second)
+		return -vm_base;
+	WRITE_ONCE(vcpu->vm->tsc_base, base);
+	return -base;
+}
+
+static int get_tsc(struct mv_vcpu *vcpu, u32 msr, u64 *val)
+{
+	*val = mv_read_tsc(vcpu);
+	return 0;
+}
+
+/* The guest's write shows in IA32_TSC_ADJUST, and the reverse. SDM vol. 3B, 18.17.3. */
+static int set_tsc(struct mv_vcpu *vcpu, u32 msr, u64 val, bool host)
+{
+	u64 change;
+
+	if (host) {
+		set_tsc_offset(vcpu, host_tsc_offset(vcpu, val));
+		return 0;
+	}
+	change = val - mv_read_tsc(vcpu);
+	vcpu->tsc_adjust += change;
+	set_tsc_offset(vcpu, vcpu->tsc_offset + change);
+	return 0;
+}
+
+static int get_tsc_adjust(struct mv_vcpu *vcpu, u32 msr, u64 *val)
+{
+	*val = vcpu->tsc_adjust;
+	return 0;
+}
+
+static int set_tsc_adjust(struct mv_vcpu *vcpu, u32 msr, u64 val, bool host)
+{
+	if (!host)
+		set_tsc_offset(vcpu, vcpu->tsc_offset + val - vcpu->tsc_adjust);
+	vcpu->tsc_adjust = val;
+	return 0;
+}
+
+/* ---- the local APIC ---- */
+
+static int get_tsc_deadline(struct mv_vcpu *vcpu, u32 msr, u64 *val)
+{
+	*val = vcpu->lapic ? mv_lapic_get_tsc_deadline(vcpu) : 0;
+	return 0;
+}
+
+static int set_tsc_deadline(struct mv_vcpu *vcpu, u32 msr, u64 val, bool host)
+{
+	if (vcpu->lapic)
+		mv_lapic_set_tsc_deadline(vcpu, val);
+	return 0;
+}
+
+static int get_x2apic(struct mv_vcpu *vcpu, u32 msr, u64 *val)
+{
+	return vcpu->lapic ? mv_lapic_msr(vcpu, msr, val, false) : 1;
+}
+
+static int set_x2apic(struct mv_vcpu *vcpu, u32 msr, u64 val, bool host)
+{
+	return vcpu->lapic ? mv_lapic_msr(vcpu, msr, &val, true) : 1;
+}
+
+static int get_apic_base(struct mv_vcpu *vcpu, u32 msr, u64 *val)
+{
+	*val = vcpu->apic_base;
+	return 0;
+}
+
+static int set_apic_base(struct mv_vcpu *vcpu, u32 msr, u64 val, bool host)
+{
+	return mv_lapic_set_base(vcpu, val, host);
+}
+
+/* ---- EFER, TSC_AUX ---- */
+
+static int get_efer(struct mv_vcpu *vcpu, u32 msr, u64 *val)
+{
+	*val = vcpu->efer;
+	return 0;
+}
+
+static int set_efer(struct mv_vcpu *vcpu, u32 msr, u64 val, bool host)
+{
+	return mv_set_efer(vcpu, val, host);
+}
+
+static int get_tsc_aux(struct mv_vcpu *vcpu, u32 msr, u64 *val)
+{
+	return boot_cpu_has(X86_FEATURE_RDTSCP) ? mv_backend->get_msr(vcpu, msr, val) : 1;
+}
+
+/* AMD processors drop the upper half, Intel's refuse it: refusing is what software can see. */
+static int set_tsc_aux(struct mv_vcpu *vcpu, u32 msr, u64 val, bool host)
+{
+	if (!boot_cpu_has(X86_FEATURE_RDTSCP) || val >> 32)
+		return 1;
+	return mv_backend->set_msr(vcpu, msr, val);
+}
+
+/* ---- what values a register takes ---- */
+
+static bool valid_canonical(struct mv_vcpu *vcpu, u32 msr, u64 val, bool host)
+{
+	return mv_canonical(vcpu, val);
+}
+
+/* RFLAGS has no more; the processor refuses them, and the host loads this one as it is. */
+static bool valid_32_bits(struct mv_vcpu *vcpu, u32 msr, u64 val, bool host)
+{
+	return !(val >> 32);
+}
+
+#define EACH_BYTE(x) ((x) * 0x0101010101010101ull)
+
+/* Eight bytes of up to 7, but not 2 and 3. SDM vol. 3A, table 12-10. */
+static bool valid_types(u64 val)
+{
+	u64 bit_1 = val & EACH_BYTE(2);
+
+	return !(val & EACH_BYTE(0xf8)) && !((bit_1 << 1) & ~val);
+}
+
+static bool valid_pat(struct mv_vcpu *vcpu, u32 msr, u64 val, bool host)
+{
+	return valid_types(val);
+}
+
+/* Type 7, UC-, is only for the PAT. */
+static bool valid_mtrr_types(u64 val)
+{
+	return valid_types(val) && !(val & (val >> 1) & (val >> 2) & EACH_BYTE(1));
+}
+
+static bool valid_mtrr_fixed(struct mv_vcpu *vcpu, u32 msr, u64 val, bool host)
+{
+	return valid_mtrr_types(val);
+}
+
+/* SDM vol. 3A, 12.11.2.1: bits 11 and 10 enable. */
+static bool valid_mtrr_def_type(struct mv_vcpu *vcpu, u32 msr, u64 val, bool host)
+{
+	return !(val & ~0xcffull) && valid_mtrr_types(val & 0xff);
+}
+
+/* SDM vol. 3A, 12.11.2.3: pairs of base with type, and mask with valid bit. */
+static bool valid_mtrr_var(struct mv_vcpu *vcpu, u32 msr, u64 val, bool host)
+{
+	if (val & mv_reserved_gpa(vcpu))
+		return false;
+	if (msr & 1)
+		return !(val & 0x7ff);
+	return !(val & 0xf00) && valid_mtrr_types(val & 0xff);
+}
+
+#define MISC_ENABLE_NO_PMU (MSR_IA32_MISC_ENABLE_BTS_UNAVAIL | MSR_IA32_MISC_ENABLE_PEBS_UNAVAIL)
+
+static bool valid_misc_enable(struct mv_vcpu *vcpu, u32 msr, u64 val, bool host)
+{
+	return host || !((val ^ vcpu->msr.misc_enable) & MISC_ENABLE_NO_PMU);
+}
+
+/* VMX off, and locked so. */
+static bool valid_feature_control(struct mv_vcpu *vcpu, u32 msr, u64 val, bool host)
+{
+	return host && val == FEAT_CTL_LOCKED;
+}
+
+/* No faulting on CPUID, which is the only thing that this MSR promises. */
+static bool valid_platform_info(struct mv_vcpu *vcpu, u32 msr, u64 val, bool host)
+{
+	return host && !(val & MSR_PLATFORM_INFO_CPUID_FAULT);
+}
+
+/* Registers whose only defined bits belong to features that guests do not have. */
+static bool valid_zero(struct mv_vcpu *vcpu, u32 msr, u64 val, bool host)
+{
+	return !val;
+}
+
+static bool valid_from_host(struct mv_vcpu *vcpu, u32 msr, u64 val, bool host)
+{
+	return host;
+}
+
+/* Linux sets BTF for a debugger without asking whether it is there. */
+static bool valid_debugctl(struct mv_vcpu *vcpu, u32 msr, u64 val, bool host)
+{
+	return !(val & ~(u64)(DEBUGCTLMSR_LBR | DEBUGCTLMSR_BTF));
+}
+
+/* Whether LFENCE serializes: a fact, not a setting. */
+static bool valid_de_cfg(struct mv_vcpu *vcpu, u32 msr, u64 val, bool host)
+{
+	return val == vcpu->msr.de_cfg || (host && !(val & ~new_vcpu.de_cfg));
+}
+
+/* ---- the table ---- */
+
+/**
+ * struct msr_row - one MSR, or some with consecutive numbers
+ * @first: its number, or the first one
+ * @nr: how many
+ * @listed: KVM_GET_MSR_INDEX_LIST has it: it is state to save and restore
+ * @is_feature: KVM_GET_MSRS of the system has it: the value of a new vCPU
+ * @ignored: the guest's writes have no effect; a constant without it is read-only
+ * @in_backend: the backend holds it
+ * @offset: of its value in struct mv_msr_state, or NOT_STORED
+ * @value: of a constant one
+ * @feature: the guest needs this X86_FEATURE_* to have it (0: none; X86_FEATURE_FPU is 0)
+ * @valid: which values can be written; NULL: all
+ * @get: for those that need code: as mv_get_msr()
+ * @set: as mv_set_msr()
+ */
+struct msr_row {
+	u32 first;
+	u16 nr;
+	bool listed : 1, is_feature : 1, ignored : 1, in_backend : 1;
+	u16 offset;
+	u16 feature;
+	u64 value;
+	bool (*valid)(struct mv_vcpu *vcpu, u32 msr, u64 val, bool host);
+	int (*get)(struct mv_vcpu *vcpu, u32 msr, u64 *val);
+	int (*set)(struct mv_vcpu *vcpu, u32 msr, u64 val, bool host);
+};
+
+#define NOT_STORED 0xffff
+
+#define CODE(msr, name, ...) \
+	{ .first = msr, .nr = 1, .offset = NOT_STORED, .get = get_##name, .set = set_##name, \
+	  ##__VA_ARGS__ }
+#define BACKEND(msr, ...) \
+	{ .first = msr, .nr = 1, .offset = NOT_STORED, .in_backend = true, ##__VA_ARGS__ }
+#define STORED(msr, n, field, ...) \
+	{ .first = msr, .nr = n, .offset = offsetof(struct mv_msr_state, field), ##__VA_ARGS__ }
+#define CONSTANT(msr, n, val, ...) \
+	{ .first = msr, .nr = n, .offset = NOT_STORED, .value = val, ##__VA_ARGS__ }
+#define LISTED .listed = true
+#define FEATURE .is_feature = true
+#define IGNORED .ignored = true
+#define NEEDS(name) .feature = X86_FEATURE_##name
+
+static const struct msr_row rows[] = {
+	CODE(MSR_IA32_TSC, tsc, LISTED),
+	CODE(MSR_IA32_TSC_ADJUST, tsc_adjust, LISTED, NEEDS(TSC_ADJUST)),
+	CODE(MSR_IA32_TSC_DEADLINE, tsc_deadline, LISTED),
+	CODE(MSR_TSC_AUX, tsc_aux, LISTED, NEEDS(RDTSCP)),
+
+	CODE(MSR_IA32_APICBASE, apic_base),
+
+	/* System calls and bases. */
+	CODE(MSR_EFER, efer),
+	BACKEND(MSR_STAR, LISTED),
+	BACKEND(MSR_LSTAR, LISTED, .valid = valid_canonical),
+	BACKEND(MSR_CSTAR, LISTED, .valid = valid_canonical),
+	BACKEND(MSR_SYSCALL_MASK, LISTED, .valid = valid_32_bits),
+	BACKEND(MSR_FS_BASE, .valid = valid_canonical),
+	BACKEND(MSR_GS_BASE, .valid = valid_canonical),
+	BACKEND(MSR_KERNEL_GS_BASE, LISTED, .valid = valid_canonical),
+	BACKEND(MSR_IA32_SYSENTER_CS, LISTED),
+	BACKEND(MSR_IA32_SYSENTER_ESP, LISTED, .valid = valid_canonical),
+	BACKEND(MSR_IA32_SYSENTER_EIP, LISTED, .valid = valid_canonical),
+	CONSTANT(MSR_IA32_XSS, 1, 0, IGNORED, NEEDS(XSAVES), .valid = valid_zero),
+
+	/* Memory types: kept for the guest; its memory is cached as the host's is. */
+	STORED(MSR_IA32_CR_PAT, 1, pat, LISTED, .valid = valid_pat),
+	CONSTANT(MSR_MTRRcap, 1, 0x508), /* 8 variable ranges, fixed ones, write-combining */
+	STORED(MSR_MTRRdefType, 1, mtrr_def_type, .valid = valid_mtrr_def_type),
+	STORED(MSR_MTRRfix64K_00000, 1, mtrr_fixed[0], .valid = valid_mtrr_fixed),
+	STORED(MSR_MTRRfix16K_80000, 2, mtrr_fixed[1], .valid = valid_mtrr_fixed),
+	STORED(MSR_MTRRfix4K_C0000, 8, mtrr_fixed[3], .valid = valid_mtrr_fixed),
+	STORED(MTRRphysBase_MSR(0), 16, mtrr_var, .valid = valid_mtrr_var),
+
+	/* What the processor is. */
+	STORED(MSR_IA32_ARCH_CAPABILITIES, 1, arch_capabilities, LISTED, FEATURE,
+	       NEEDS(ARCH_CAPABILITIES), .valid = valid_from_host),
+	STORED(MSR_IA32_UCODE_REV, 1, ucode_rev, LISTED, FEATURE, IGNORED),
+	STORED(MSR_IA32_MISC_ENABLE, 1, misc_enable, LISTED, .valid = valid_misc_enable),
+	STORED(MSR_PLATFORM_INFO, 1, platform_info, LISTED, .valid = valid_platform_info),
+	CONSTANT(MSR_MISC_FEATURES_ENABLES, 1, 0, LISTED, IGNORED, .valid = valid_zero),
+	STORED(MSR_IA32_FEAT_CTL, 1, feature_control, LISTED, .valid = valid_feature_control),
+	CONSTANT(MSR_IA32_PLATFORM_ID, 1, 0),
+	CONSTANT(MSR_IA32_EBL_CR_POWERON, 1, 0, IGNORED),
+	CONSTANT(MSR_IA32_BBL_CR_CTL3, 1, 0xbe702111, IGNORED), /* an L2 cache, configured */
+	CONSTANT(MSR_IA32_UCODE_WRITE, 1, 0, IGNORED),
+
+	/* Machine checks: no bank that could report one. */
+	CONSTANT(MSR_IA32_MCG_CAP, 1, 0),
+	STORED(MSR_IA32_MCG_STATUS, 1, mcg_status, LISTED),
+
+	/*
+	 * No performance counters, no branch records, no power management; but
+	 * guests touch the old ones among them without asking CPUID.
+	 */
+	CONSTANT(MSR_IA32_DEBUGCTLMSR, 1, 0, IGNORED, .valid = valid_debugctl),
+	CONSTANT(MSR_IA32_LASTBRANCHFROMIP, 4, 0),
+	CONSTANT(MSR_P6_PERFCTR0, 2, 0, IGNORED),
+	CONSTANT(MSR_P6_EVNTSEL0, 2, 0, IGNORED),
+	CONSTANT(MSR_K7_EVNTSEL0, 4, 0, IGNORED),
+	CONSTANT(MSR_K7_PERFCTR0, 4, 0, IGNORED),
+	CONSTANT(MSR_IA32_PERF_STATUS, 1, 1000 | 4ull << 40),
+	CONSTANT(MSR_IA32_PERF_CTL, 1, 0, IGNORED),
+	CONSTANT(MSR_RAPL_POWER_UNIT, 1, 0),
+	CONSTANT(MSR_PKG_ENERGY_STATUS, 1, 0),
+	CONSTANT(MSR_DRAM_ENERGY_STATUS, 1, 0),
+	CONSTANT(MSR_PP0_ENERGY_STATUS, 1, 0),
+	CONSTANT(MSR_PP1_ENERGY_STATUS, 1, 0),
+
+	/* AMD. */
+	STORED(MSR_AMD64_DE_CFG, 1, de_cfg, FEATURE, .valid = valid_de_cfg),
+	CONSTANT(MSR_K7_HWCR, 1, 0, IGNORED),
+	CONSTANT(MSR_AMD64_SYSCFG, 1, 0, IGNORED),
+	CONSTANT(MSR_K8_INT_PENDING_MSG, 1, 0, IGNORED),
+	CONSTANT(MSR_K8_TSEG_ADDR, 2, 0, IGNORED),
+	CONSTANT(MSR_AMD64_NB_CFG, 1, 0, IGNORED),
+	CONSTANT(MSR_AMD64_PATCH_LOADER, 1, 0, IGNORED),
+	CONSTANT(MSR_FAM10H_MMIO_CONF_BASE, 1, 0, IGNORED),
+	CONSTANT(MSR_AMD64_DC_CFG, 1, 0, IGNORED),
+	CONSTANT(MSR_AMD64_BU_CFG2, 1, 0, IGNORED),
+	CONSTANT(MSR_F15H_EX_CFG, 1, 0, IGNORED),
+};
+
+/* Where an MSR's row is: an open hash table of indices plus 1, never full. */
+#define ROW_HASH_BITS 9
+static u8 row_hash[BIT(ROW_HASH_BITS)] __ro_after_init;
+static_assert(ARRAY_SIZE(rows) < 0xff);
+
+static u32 next_slot(u32 slot)
+{
+	return (slot + 1) % ARRAY_SIZE(row_hash);
+}
+
+static __always_inline const struct msr_row *find(u32 msr)
+{
+	u32 slot;
+
+	for (slot = hash_32(msr, ROW_HASH_BITS); row_hash[slot]; slot = next_slot(slot)) {
+		const struct msr_row *row = &rows[row_hash[slot] - 1];
+
+		if (msr - row->first < row->nr)
+			return row;
+	}
+	return NULL;
+}
+
+static void __init fill_row_hash(void)
+{
+	u32 i, n, slot;
+
+	for (i = 0; i < ARRAY_SIZE(rows); i++) {
+		for (n = 0; n < rows[i].nr; n++) {
+			slot = hash_32(rows[i].first + n, ROW_HASH_BITS);
+			while (row_hash[slot])
+				slot = next_slot(slot);
+			row_hash[slot] = i + 1;
+		}
+	}
+}
+
+/* The local APIC's 256 have no row. */
+static bool is_x2apic(u32 msr)
+{
+	return msr - APIC_BASE_MSR < 0x100;
+}
+
+static u64 *stored(struct mv_msr_state *state, const struct msr_row *row, u32 msr)
+{
+	u32 i = array_index_nospec(msr - row->first, row->nr);
+
+	return (void *)state + row->offset + i * sizeof(u64);
+}
+
+static bool guest_lacks(struct mv_vcpu *vcpu, const struct msr_row *row)
+{
+	return row->feature && !mv_guest_has(vcpu, row->feature);
+}
+
+/**
+ * mv_get_msr() - RDMSR, or one entry of KVM_GET_MSRS
+ * @vcpu: the vCPU, loaded
+ * @msr: which
+ * @val: its value
+ * @host: for userspace, which may read what the guest's CPUID does not offer
+ *
+ * Return: 0, or 1 when the guest gets #GP.
+ */
+int mv_get_msr(struct mv_vcpu *vcpu, u32 msr, u64 *val, bool host)
+{
+	const struct msr_row *row;
+
+	if (is_x2apic(msr))
+		return get_x2apic(vcpu, msr, val);
+	row = find(msr);
+	if (unlikely(!row || (!host && guest_lacks(vcpu, row))))
+		return 1;
+	if (row->get)
+		return row->get(vcpu, msr, val);
+	if (row->in_backend)
+		return mv_backend->get_msr(vcpu, msr, val);
+	*val = row->offset == NOT_STORED ? row->value : *stored(&vcpu->msr, row, msr);
+	return 0;
+}
+
+int mv_set_msr(struct mv_vcpu *vcpu, u32 msr, u64 val, bool host)
+{
+	const struct msr_row *row;
+
+	/* What a guest writes all the time: its timer, its EOIs and IPIs. */
+	if (msr == MSR_IA32_TSC_DEADLINE)
+		return set_tsc_deadline(vcpu, msr, val, host);
+	if (is_x2apic(msr))
+		return set_x2apic(vcpu, msr, val, host);
+
+	row = find(msr);
+	if (unlikely(!row || (!host && guest_lacks(vcpu, row))))
+		return 1;
+	if (row->valid && !row->valid(vcpu, msr, val, host))
+		return 1;
+	if (row->set)
+		return row->set(vcpu, msr, val, host);
+	if (row->in_backend)
+		return mv_backend->set_msr(vcpu, msr, val);
+	if (row->ignored && (!host || row->offset == NOT_STORED))
+		return 0;
+	if (row->offset == NOT_STORED)
+		return !host || val != row->value; /* read-only */
+	*stored(&vcpu->msr, row, msr) = val;
+	return 0;
+}
+
+/* ---- the state of a new vCPU ---- */
+
+/*
+ * Of the host's immunities those that hold for a guest, too; what would need
+ * an MSR that guests do not have (IA32_SPEC_CTRL, IA32_TSX_CTRL) is left out.
+ */
+static u64 __init arch_capabilities(void)
+{
+	u64 val = 0;
+
+	if (boot_cpu_has(X86_FEATURE_ARCH_CAPABILITIES))
+		rdmsrl(MSR_IA32_ARCH_CAPABILITIES, val);
+	val &= ARCH_CAP_RDCL_NO | ARCH_CAP_RSBA | ARCH_CAP_SKIP_VMENTRY_L1DFLUSH |
+	       ARCH_CAP_SSB_NO | ARCH_CAP_MDS_NO | ARCH_CAP_PSCHANGE_MC_NO | ARCH_CAP_TAA_NO |
+	       ARCH_CAP_SBDR_SSDP_NO | ARCH_CAP_FBSDP_NO | ARCH_CAP_PSDP_NO |
+	       ARCH_CAP_FB_CLEAR | ARCH_CAP_RRSBA | ARCH_CAP_BHI_NO | ARCH_CAP_PBRSB_NO |
+	       ARCH_CAP_GDS_NO | ARCH_CAP_RFDS_NO | ARCH_CAP_RFDS_CLEAR | ARCH_CAP_ITS_NO;
+
+	/* The kernel knows of processors that are older than the bits. */
+	if (!boot_cpu_has_bug(X86_BUG_CPU_MELTDOWN))
+		val |= ARCH_CAP_RDCL_NO;
+	if (!boot_cpu_has_bug(X86_BUG_SPEC_STORE_BYPASS))
+		val |= ARCH_CAP_SSB_NO;
+	if (!boot_cpu_has_bug(X86_BUG_MDS))
+		val |= ARCH_CAP_MDS_NO;
+	if (!boot_cpu_has_bug(X86_BUG_GDS))
+		val |= ARCH_CAP_GDS_NO;
+	if (!boot_cpu_has_bug(X86_BUG_RFDS))
+		val |= ARCH_CAP_RFDS_NO;
+	if (!boot_cpu_has_bug(X86_BUG_ITS))
+		val |= ARCH_CAP_ITS_NO;
+	return val;
+}
+
+int __init mv_msr_init(void)
+{
+	fill_row_hash();
+
+	new_vcpu.pat = 0x0007040600070406ull; /* SDM vol. 3A, table 12-12 */
+	new_vcpu.misc_enable = MISC_ENABLE_NO_PMU;
+	new_vcpu.feature_control = FEAT_CTL_LOCKED;
+	new_vcpu.arch_capabilities = arch_capabilities();
+	/* Intel has the revision in the upper half. SDM vol. 3A, 10.11.7.1. */
+	new_vcpu.ucode_rev = boot_cpu_data.microcode;
+	if (boot_cpu_data.x86_vendor == X86_VENDOR_INTEL)
+		new_vcpu.ucode_rev <<= 32;
+	if (boot_cpu_has(X86_FEATURE_LFENCE_RDTSC))
+		new_vcpu.de_cfg = MSR_AMD64_DE_CFG_LFENCE_SERIALIZE;
+	return 0;
+}
+
+void mv_msr_reset(struct mv_vcpu *vcpu)
+{
+	vcpu->msr = new_vcpu;
+	vcpu->tsc_khz = tsc_khz;
+	vcpu->tsc_adjust = 0;
+	/* The VM's TSC begins with its first vCPU. */
+	if (!vcpu->vm->nr_vcpus)
+		WRITE_ONCE(vcpu->vm->tsc_base, rdtsc());
+	set_tsc_offset(vcpu, -READ_ONCE(vcpu->vm->tsc_base));
+}
+
+/* ---- ioctls ---- */
+
+static bool row_is_in_list(const struct msr_row *row, bool features)
+{
+	if (row->first == MSR_AMD64_DE_CFG && boot_cpu_data.x86_vendor == X86_VENDOR_INTEL)
+		return false;
+	if (row->feature && !mv_supported(row->feature))
+		return false;
+	return features ? row->is_feature : row->listed;
+}
+
+long mv_get_msr_index_list(struct kvm_msr_list __user *arg, bool features)
+{
+	u32 list[ARRAY_SIZE(rows)], nr = 0, room;
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(rows); i++)
+		if (row_is_in_list(&rows[i], features))
+			list[nr++] = rows[i].first;
+	if (get_user(room, &arg->nmsrs) || put_user(nr, &arg->nmsrs))
+		return -EFAULT;
+	if (room < nr)
+		return -E2BIG;
+	return copy_to_user(arg->indices, list, nr * sizeof(list[0])) ? -EFAULT : 0;
+}
+
+/*
+ * For each of userspace's entries @fn, up to the first that fails.
+ * Return: how many were done, or -errno.
+ */
+static long do_entries(struct mv_vcpu *vcpu, struct kvm_msrs __user *arg,
+		       int (*fn)(struct mv_vcpu *vcpu, struct kvm_msr_entry *e), bool out)
+{
+	struct kvm_msr_entry *entries;
+	struct kvm_msrs head;
+	size_t size;
+	u32 i;
+	long r;
+
+	if (copy_from_user(&head, arg, sizeof(head)))
+		return -EFAULT;
+	if (head.nmsrs >= MAX_IO_MSRS)
+		return -E2BIG;
+	size = head.nmsrs * sizeof(*entries);
+	entries = memdup_user(arg->entries, size);
+	if (IS_ERR(entries))
+		return PTR_ERR(entries);
+	for (i = 0; i < head.nmsrs; i++)
+		if (fn(vcpu, &entries[i]))
+			break;
+	r = i;
+	if (out && copy_to_user(arg->entries, entries, size))
+		r = -EFAULT;
+	kfree(entries);
+	return r;
+}
+
+static int get_entry(struct mv_vcpu *vcpu, struct kvm_msr_entry *e)
+{
+	return mv_get_msr(vcpu, e->index, &e->data, true);
+}
+
+static int set_entry(struct mv_vcpu *vcpu, struct kvm_msr_entry *e)
+{
+	return mv_set_msr(vcpu, e->index, e->data, true);
+}
+
+static int get_feature_entry(struct mv_vcpu *vcpu, struct kvm_msr_entry *e)
+{
+	const struct msr_row *row = find(e->index);
+
+	if (!row || !row_is_in_list(row, true))
+		return 1;
+	e->data = *stored(&new_vcpu, row, e->index);
+	return 0;
+}
+
+long mv_get_msrs(struct mv_vcpu *vcpu, struct kvm_msrs __user *arg)
+{
+	return do_entries(vcpu, arg, get_entry, true);
+}
+
+long mv_set_msrs(struct mv_vcpu *vcpu, struct kvm_msrs __user *arg)
+{
+	return do_entries(vcpu, arg, set_entry, false);
+}
+
+long mv_get_feature_msrs(struct kvm_msrs __user *arg)
+{
+	return do_entries(NULL, arg, get_feature_entry, true);
+}

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* The ioctls that move a register file: each gets the ioctl's structure in kernel memory. */
+#ifndef MV_STATE_H
+#define MV_STATE_H
+
+struct mv_vcpu;
+
+/* state.c: an interrupt on its way into the guest. */
+bool mv_get_sent_irq(struct mv_vcpu *vcpu, u8 *vector);
+void mv_set_sent_irq(struct mv_vcpu *vcpu, u8 vector);
+
+/* fpu.c */
+int mv_get_fpu(struct mv_vcpu *vcpu, void *buf);
+int mv_set_fpu(struct mv_vcpu *vcpu, void *buf);
+int mv_get_xsave(struct mv_vcpu *vcpu, void *buf);
+int mv_set_xsave(struct mv_vcpu *vcpu, void *buf);
+int mv_get_xcrs(struct mv_vcpu *vcpu, void *buf);
+int mv_set_xcrs(struct mv_vcpu *vcpu, void *buf);
+
+/* debug.c */
+int mv_get_debugregs(struct mv_vcpu *vcpu, void *buf);
+int mv_set_debugregs(struct mv_vcpu *vcpu, void *buf);
+int mv_set_guest_debug(struct mv_vcpu *vcpu, void *buf);
+
+/* cr.c */
+int mv_get_sregs(struct mv_vcpu *vcpu, void *buf);
+int mv_set_sregs(struct mv_vcpu *vcpu, void *buf);
+
+/* msr.c */
+long mv_get_msrs(struct mv_vcpu *vcpu, struct kvm_msrs __user *arg);
+long mv_set_msrs(struct mv_vcpu *vcpu, struct kvm_msrs __user *arg);
+
+#endif /* MV_STATE_H */

@@ -1,0 +1,301 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* From #VMEXIT to struct mv_exit: APM vol. 2, 15.9 to 15.14 and appendix C. */
+#include <linux/mm.h>
+#include <asm/debugreg.h>
+
+#include "vmcb.h"
+
+static const u8 svm_reasons[] = {
+	[SVM_EXIT_READ_CR0 ... SVM_EXIT_WRITE_CR8] = MV_EXIT_CR,
+	[SVM_EXIT_READ_DR0 ... SVM_EXIT_WRITE_DR7] = MV_EXIT_DR,
+	[SVM_EXIT_EXCP_BASE ... SVM_EXIT_LAST_EXCP] = MV_EXIT_EXCEPTION,
+	[SVM_EXIT_INTR] = MV_EXIT_EXTERNAL_INTERRUPT,
+	[SVM_EXIT_NMI] = MV_EXIT_NMI,
+	[SVM_EXIT_SMI] = MV_EXIT_DONE, /* the host has had it when GIF was set */
+	[SVM_EXIT_INIT] = MV_EXIT_DONE,
+	[SVM_EXIT_VINTR] = MV_EXIT_IRQ_WINDOW,
+	[SVM_EXIT_CR0_SEL_WRITE] = MV_EXIT_CR,
+	[SVM_EXIT_RDPMC] = MV_EXIT_RDPMC,
+	[SVM_EXIT_CPUID] = MV_EXIT_CPUID,
+	[SVM_EXIT_RSM] = MV_EXIT_INVALID_OP,
+	[SVM_EXIT_IRET] = MV_EXIT_DONE,
+	[SVM_EXIT_INVD] = MV_EXIT_INVD,
+	[SVM_EXIT_PAUSE] = MV_EXIT_PAUSE,
+	[SVM_EXIT_HLT] = MV_EXIT_HLT,
+	[SVM_EXIT_INVLPGA] = MV_EXIT_INVALID_OP,
+	[SVM_EXIT_IOIO] = MV_EXIT_IO,
+	[SVM_EXIT_MSR] = MV_EXIT_RDMSR,
+	[SVM_EXIT_TASK_SWITCH] = MV_EXIT_TASK_SWITCH,
+	[SVM_EXIT_SHUTDOWN] = MV_EXIT_UNFINISHED,
+	[SVM_EXIT_VMRUN] = MV_EXIT_INVALID_OP,
+	[SVM_EXIT_VMMCALL] = MV_EXIT_HYPERCALL,
+	[SVM_EXIT_VMLOAD ... SVM_EXIT_RDTSCP] = MV_EXIT_INVALID_OP,
+	[SVM_EXIT_WBINVD] = MV_EXIT_INVD,
+	[SVM_EXIT_MONITOR] = MV_EXIT_MONITOR,
+	[SVM_EXIT_MWAIT] = MV_EXIT_MWAIT,
+	[SVM_EXIT_XSETBV] = MV_EXIT_XSETBV,
+	[SVM_EXIT_RDPRU] = MV_EXIT_INVALID_OP,
+	[SVM_EXIT_INVPCID] = MV_EXIT_INVALID_OP,
+};
+
+static void svm_decode_page_fault(struct mv_exit *x, const struct vmcb_control_area *control)
+{
+	u64 error = control->exit_info_1;
+
+	x->reason = MV_EXIT_PAGE_FAULT;
+	x->fault.gpa = control->exit_info_2;
+	x->fault.access = error & SVM_NPF_FETCH ? MV_ACCESS_EXEC :
+			  error & SVM_NPF_WRITE ? MV_ACCESS_WRITE : MV_ACCESS_READ;
+	x->fault.in_walk = error & SVM_NPF_IN_WALK;
+}
+
+static void svm_decode_io(struct mv_exit *x, const struct vmcb *vmcb)
+{
+	u32 info = vmcb->control.exit_info_1;
+
+	x->io.port = info >> 16;
+	x->io.size = (info & SVM_IOIO_SIZE_MASK) >> SVM_IOIO_SIZE_SHIFT;
+	x->io.in = info & SVM_IOIO_TYPE_MASK;
+	x->io.string = info & SVM_IOIO_STR_MASK;
+	if (x->io.string) {
+		x->io.rep = info & SVM_IOIO_REP_MASK;
+		x->io.addrsize = (info >> SVM_IOIO_ASIZE_SHIFT & 7) * 2;
+		x->io.seg = static_cpu_has(X86_FEATURE_DECODEASSISTS) ? info >> 10 & 7 :
+									MV_SEG_NONE;
+	}
+	x->insn_len = vmcb->control.exit_info_2 - vmcb->save.rip;
+}
+
+static void svm_decode_exception(struct svm_vcpu *svm, u8 vector)
+{
+	struct mv_exit *x = &svm->vcpu.exit;
+	struct vmcb *vmcb = svm->vmcb;
+
+	if (vector == MC_VECTOR) {
+		x->reason = MV_EXIT_DONE;
+		asm volatile("int $18"); /* the host's */
+		return;
+	}
+	x->exception.vector = vector;
+	x->exception.has_error = vector == AC_VECTOR;
+	x->exception.error = vmcb->control.exit_info_1;
+	if (vector == DB_VECTOR) {
+		/* The guest's DR6 is shared code's; the processor's has this exception's bits. */
+		x->exception.payload = vmcb->save.dr6 ^ DR6_RESERVED;
+		vmcb->save.dr6 = DR6_RESERVED;
+		svm_mark_dirty(svm, SVM_CLEAN_DR);
+	}
+}
+
+/* Accesses of control and debug registers: the operand is known only with decode assists. */
+static void svm_decode_reg(struct mv_exit *x, const struct vmcb_control_area *control)
+{
+	u32 code = control->exit_code;
+
+	if (x->reason == MV_EXIT_DR) {
+		x->dr.dr = code & 7;
+		x->dr.gpr = control->exit_info_1 & 15;
+		x->dr.read = code < SVM_EXIT_WRITE_DR0;
+		if (!static_cpu_has(X86_FEATURE_DECODEASSISTS))
+			x->reason = MV_EXIT_UNFINISHED;
+		return;
+	}
+	x->cr.cr = code == SVM_EXIT_CR0_SEL_WRITE ? 0 : code & 15;
+	x->cr.op = code < SVM_EXIT_WRITE_CR0 ? MV_CR_READ : MV_CR_WRITE;
+	x->cr.gpr = control->exit_info_1 & 15;
+	/* CLTS, LMSW and SMSW are left to be decoded in any case. */
+	if (!static_cpu_has(X86_FEATURE_DECODEASSISTS) ||
+	    !(control->exit_info_1 & SVM_CR_INFO_MOV))
+		x->reason = MV_EXIT_UNFINISHED;
+}
+
+/* Interrupts are off, the exit's own work is not done here. */
+void svm_decode_exit(struct svm_vcpu *svm)
+{
+	struct mv_exit *x = &svm->vcpu.exit;
+	const struct vmcb *vmcb = svm->vmcb;
+	u32 code = vmcb->control.exit_code;
+
+	x->hw_reason = code;
+	x->insn_len = 0;
+	if (static_cpu_has(X86_FEATURE_NRIPS) && vmcb->control.next_rip)
+		x->insn_len = vmcb->control.next_rip - vmcb->save.rip;
+
+	if (unlikely(svm->nmi_step) && svm_end_nmi_step(svm)) {
+		svm_decode_exception(svm, DB_VECTOR);
+		x->reason = MV_EXIT_NMI_WINDOW;
+		return;
+	}
+	if (code == SVM_EXIT_NPF) {
+		svm_decode_page_fault(x, &vmcb->control);
+		return;
+	}
+	x->reason = code < ARRAY_SIZE(svm_reasons) ? svm_reasons[code] : MV_EXIT_UNKNOWN;
+
+	switch (code) {
+	case SVM_EXIT_IOIO:
+		svm_decode_io(x, vmcb);
+		break;
+	case SVM_EXIT_MSR:
+		if (vmcb->control.exit_info_1)
+			x->reason = MV_EXIT_WRMSR;
+		break;
+	case SVM_EXIT_READ_CR0 ... SVM_EXIT_WRITE_DR7:
+	case SVM_EXIT_CR0_SEL_WRITE:
+		svm_decode_reg(x, &vmcb->control);
+		break;
+	case SVM_EXIT_EXCP_BASE ... SVM_EXIT_LAST_EXCP:
+		svm_decode_exception(svm, code - SVM_EXIT_EXCP_BASE);
+		break;
+	case SVM_EXIT_IRET:
+		svm_iret(svm);
+		break;
+	}
+}
+
+/* ---- instructions that the processor leaves to be decoded ---- */
+
+/* The bytes at RIP: as many as there are, 15 at most. */
+static unsigned int svm_fetch(struct mv_vcpu *vcpu, u8 *insn, bool *mode64)
+{
+	const struct vmcb_save_area *save = &to_svm(vcpu)->vmcb->save;
+	u32 access = MV_ACCESS_EXEC | (save->cpl == 3 ? MV_ACCESS_USER : 0);
+	unsigned int n = 0;
+	u64 la;
+
+	*mode64 = mv_long_mode(vcpu) && (save->cs.attrib & SVM_SELECTOR_L_MASK);
+	la = *mode64 ? mv_rip(vcpu) : (u32)(save->cs.base + mv_rip(vcpu));
+	while (n < MV_EMUL_INSN_MAX) {
+		unsigned int len = min_t(u64, MV_EMUL_INSN_MAX - n, PAGE_SIZE - offset_in_page(la));
+
+		if (mv_fetch(vcpu, la, access, insn + n, len, NULL))
+			break;
+		n += len;
+		la += len;
+	}
+	return n;
+}
+
+/* An intercepted instruction without a memory operand. */
+struct svm_insn {
+	u8 len;
+	u8 rex;
+	u8 op; /* the byte after 0F; of a one-byte instruction, that */
+	u8 modrm; /* if it has one */
+	bool opsize16;
+};
+
+enum { SVM_NOT_INTERCEPTED, SVM_PREFIX, SVM_ESCAPE, SVM_PLAIN, SVM_MODRM };
+
+static const u8 svm_one_byte[256] = {
+	[0x26] = SVM_PREFIX, [0x2e] = SVM_PREFIX, [0x36] = SVM_PREFIX, /* ES CS SS */
+	[0x3e] = SVM_PREFIX, [0x64] = SVM_PREFIX, [0x65] = SVM_PREFIX, /* DS FS GS */
+	[0x66] = SVM_PREFIX, [0x67] = SVM_PREFIX, /* operand size, address size */
+	[0xf0] = SVM_PREFIX, [0xf2] = SVM_PREFIX, [0xf3] = SVM_PREFIX, /* LOCK REPNE REP */
+	[0x0f] = SVM_ESCAPE,
+	[0x90] = SVM_PLAIN, /* PAUSE */
+	[0xcc] = SVM_PLAIN, /* INT3 */
+	[0xf4] = SVM_PLAIN, /* HLT */
+};
+
+static const u8 svm_two_bytes[256] = {
+	[0x01] = SVM_MODRM, /* VMMCALL, XSETBV, MONITOR, MWAIT, LMSW, SMSW and others */
+	[0x06] = SVM_PLAIN, /* CLTS */
+	[0x08] = SVM_PLAIN, /* INVD */
+	[0x09] = SVM_PLAIN, /* WBINVD */
+	[0x20 ... 0x23] = SVM_MODRM, /* MOV from and to CR and DR */
+	[0x30] = SVM_PLAIN, /* WRMSR */
+	[0x31] = SVM_PLAIN, /* RDTSC */
+	[0x32] = SVM_PLAIN, /* RDMSR */
+	[0x33] = SVM_PLAIN, /* RDPMC */
+	[0xa2] = SVM_PLAIN, /* CPUID */
+};
+
+/* False: the bytes are not, or no longer, those of such an instruction. */
+static bool svm_decode_insn(struct mv_vcpu *vcpu, struct svm_insn *insn)
+{
+	u8 bytes[MV_EMUL_INSN_MAX + 3], kind;
+	bool mode64;
+	unsigned int n = svm_fetch(vcpu, bytes, &mode64);
+	const u8 *p = bytes;
+	bool prefix66 = false;
+
+	memset(bytes + n, 0, 3);
+	insn->opsize16 = !mode64 && !(to_svm(vcpu)->vmcb->save.cs.attrib & SVM_SELECTOR_DB_MASK);
+	for (; p < bytes + n && svm_one_byte[*p] == SVM_PREFIX; p++)
+		prefix66 |= *p == 0x66;
+	insn->opsize16 ^= prefix66;
+	insn->rex = mode64 && (*p & 0xf0) == 0x40 ? *p++ : 0;
+	insn->modrm = 0;
+	insn->op = *p++;
+	kind = svm_one_byte[insn->op];
+	if (kind == SVM_ESCAPE) {
+		insn->op = *p++;
+		kind = svm_two_bytes[insn->op];
+	}
+	if (kind == SVM_MODRM) {
+		insn->modrm = *p++;
+		if (insn->op == 0x01 && insn->modrm < 0xc0)
+			return false;
+	} else if (kind != SVM_PLAIN) {
+		return false;
+	}
+	insn->len = p - bytes;
+	return insn->len <= n;
+}
+
+int svm_skip_len(struct mv_vcpu *vcpu)
+{
+	struct svm_insn insn;
+
+	return svm_decode_insn(vcpu, &insn) ? insn.len : 0;
+}
+
+/* SMSW to a register is a MOV from CR0, but for the operand size. */
+static void svm_finish_smsw(struct mv_vcpu *vcpu, u8 gpr, bool opsize16)
+{
+	struct mv_exit *x = &vcpu->exit;
+
+	if (!opsize16) {
+		x->cr.op = MV_CR_READ;
+		x->cr.gpr = gpr;
+		return;
+	}
+	mv_set_gpr(vcpu, gpr, (mv_gpr(vcpu, gpr) & ~0xffffull) | (mv_cr0(vcpu) & 0xffff));
+	x->reason = MV_EXIT_INVD; /* as that: passed over */
+}
+
+/* What svm_decode_exit() could not do with interrupts off. */
+void svm_finish_exit(struct mv_vcpu *vcpu)
+{
+	struct mv_exit *x = &vcpu->exit;
+	struct svm_insn insn;
+	u8 rm, reg;
+
+	if (x->hw_reason == SVM_EXIT_SHUTDOWN) {
+		/* It leaves the VMCB undefined. APM vol. 2, 15.14.3. */
+		mv_vcpu_reset(vcpu, true);
+		x->reason = MV_EXIT_TRIPLE_FAULT;
+		return;
+	}
+	if (!svm_decode_insn(vcpu, &insn)) {
+		x->reason = MV_EXIT_UNKNOWN; /* as LMSW of memory */
+		return;
+	}
+	x->reason = svm_reasons[x->hw_reason];
+	x->insn_len = insn.len;
+	rm = (insn.modrm & 7) | (insn.rex & 1) << 3; /* REX.B */
+	reg = (insn.modrm >> 3) & 7;
+	if (x->reason == MV_EXIT_DR) {
+		x->dr.gpr = rm;
+	} else if (insn.op == 0x06) {
+		x->cr.op = MV_CR_CLTS;
+	} else if (insn.op == 0x01 && reg == 4) {
+		svm_finish_smsw(vcpu, rm, insn.opsize16);
+	} else if (insn.op == 0x01) {
+		x->cr.op = MV_CR_LMSW;
+		x->cr.lmsw = mv_gpr(vcpu, rm);
+	} else {
+		x->cr.gpr = rm;
+	}
+}

@@ -1,0 +1,368 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* The SVM backend: the CPUs, address space identifiers, one entry and exit. */
+#include <linux/mm.h>
+#include <linux/percpu.h>
+#include <asm/msr.h>
+#include <asm/nospec-branch.h>
+
+#include "compat.h"
+#include "vmcb.h"
+#include "../../uapi/linux/minivirt.h"
+
+static DEFINE_PER_CPU(struct svm_cpu, svm_cpus);
+static u32 svm_nr_asids __ro_after_init;
+
+/* Nested page tables are in the format of the host's own. APM vol. 2, 15.25.5. */
+static struct mv_pt_format svm_pt_format __ro_after_init = {
+	.table = _PAGE_PRESENT | _PAGE_RW | _PAGE_USER,
+	.leaf = _PAGE_PRESENT | _PAGE_USER,
+	.leaf_device = _PAGE_PRESENT | _PAGE_USER | _PAGE_PCD | _PAGE_PWT,
+	.present = _PAGE_PRESENT,
+	.large = _PAGE_PSE,
+	.write = _PAGE_RW,
+	.no_exec = _PAGE_NX,
+	.accessed = _PAGE_ACCESSED,
+	.dirty = _PAGE_DIRTY,
+	.max_level = 2,
+};
+
+/* ---- the CPUs ---- */
+
+static int svm_cpu_enable(void)
+{
+	struct svm_cpu *cpu = this_cpu_ptr(&svm_cpus);
+	u64 efer;
+
+	rdmsrl(MSR_EFER, efer);
+	if (efer & EFER_SVME)
+		return -EBUSY;
+	wrmsrl(MSR_EFER, efer | EFER_SVME);
+	wrmsrl(MSR_VM_HSAVE_PA, __sme_set(__pa(cpu->hsave)));
+	/* No ASID from before is valid, and the next one begins a generation, which flushes all. */
+	cpu->asid_generation++;
+	cpu->next_asid = svm_nr_asids;
+	cpu->last_vcpu = 0;
+	if (boot_cpu_has(X86_FEATURE_RDTSCP))
+		rdmsrl(MSR_TSC_AUX, cpu->tsc_aux);
+	return 0;
+}
+
+static void svm_cpu_disable(void)
+{
+	u64 efer;
+
+	wrmsrl(MSR_VM_HSAVE_PA, 0);
+	rdmsrl(MSR_EFER, efer);
+	wrmsrl(MSR_EFER, efer & ~EFER_SVME);
+}
+
+/* A crash or reboot may have stopped this CPU between CLGI and STGI, which blocks INIT. */
+static void svm_cpu_emergency_disable(void)
+{
+	u64 efer;
+
+	rdmsrl(MSR_EFER, efer);
+	if (!(efer & EFER_SVME))
+		return;
+	asm volatile("1: stgi\n2:\n" _ASM_EXTABLE(1b, 2b) : : : "memory");
+	wrmsrl(MSR_EFER, efer & ~EFER_SVME);
+}
+
+/* ---- address space identifiers ---- */
+
+/*
+ * Every vCPU has an ASID of its own on the CPU that it runs on. They are given
+ * out in turn; when they are used up, a new generation begins with a flush of
+ * all. Interrupts off, right before the entry that does the flush.
+ */
+static noinline void svm_new_asid(struct svm_vcpu *svm, struct svm_cpu *cpu)
+{
+	struct vmcb_control_area *control = &svm->vmcb->control;
+
+	if (cpu->next_asid == svm_nr_asids) {
+		cpu->asid_generation++;
+		cpu->next_asid = 1; /* 0 is the host's */
+		control->tlb_ctl = TLB_CONTROL_FLUSH_ALL_ASID;
+	}
+	svm->asid_generation = cpu->asid_generation;
+	control->asid = cpu->next_asid++;
+	control->clean = 0; /* the CPU may have been off since it cached the VMCB */
+}
+
+static void svm_flush_tlb(struct mv_vcpu *vcpu)
+{
+	struct svm_vcpu *svm = to_svm(vcpu);
+
+	if (static_cpu_has(X86_FEATURE_FLUSHBYASID))
+		svm->vmcb->control.tlb_ctl = TLB_CONTROL_FLUSH_ASID;
+	else
+		svm->asid_generation = 0;
+}
+
+/* ---- load and put ---- */
+
+static void svm_load(struct mv_vcpu *vcpu)
+{
+	struct svm_cpu *cpu = this_cpu_ptr(&svm_cpus);
+	struct svm_vcpu *svm = to_svm(vcpu);
+
+	if (svm->cpu != cpu) {
+		svm->cpu = cpu;
+		svm->asid_generation = 0;
+		svm->vmcb->control.clean = 0; /* this CPU has not seen the VMCB's present state */
+	}
+	if (cpu->last_vcpu != svm->id) {
+		cpu->last_vcpu = svm->id;
+		/* Another guest's branch history must not steer this one. */
+		indirect_branch_prediction_barrier();
+	}
+
+	/* A thread's segments and bases, and the CPU's TR, stay as they are until svm_put(). */
+	asm volatile("1: vmsave %0\n2:\n" _ASM_EXTABLE(1b, 2b) : : "a"(cpu->host_pa) : "memory");
+
+	if (vcpu->msr.tsc_aux != cpu->tsc_aux && boot_cpu_has(X86_FEATURE_RDTSCP)) {
+		wrmsrl(MSR_TSC_AUX, vcpu->msr.tsc_aux);
+		svm->tsc_aux_loaded = true;
+	}
+}
+
+static void svm_put(struct mv_vcpu *vcpu)
+{
+	struct svm_vcpu *svm = to_svm(vcpu);
+
+	if (svm->tsc_aux_loaded) {
+		wrmsrl(MSR_TSC_AUX, svm->cpu->tsc_aux);
+		svm->tsc_aux_loaded = false;
+	}
+}
+
+/* ---- one entry and exit ---- */
+
+/* CR8 is the guest's own copy of the task priority, in the VMCB: V_TPR. APM vol. 2, 15.21.2. */
+static __always_inline u8 svm_enter_tpr(struct svm_vcpu *svm)
+{
+	u32 *int_ctl = &svm->vmcb->control.int_ctl;
+	u8 tpr = mv_get_cr8(&svm->vcpu);
+
+	if (unlikely((*int_ctl & V_TPR_MASK) != tpr)) {
+		*int_ctl = (*int_ctl & ~V_TPR_MASK) | tpr;
+		svm_mark_dirty(svm, SVM_CLEAN_INTR);
+	}
+	return tpr;
+}
+
+static void svm_run(struct mv_vcpu *vcpu)
+{
+	struct svm_vcpu *svm = to_svm(vcpu);
+	struct vmcb_control_area *control = &svm->vmcb->control;
+	struct vmcb_save_area *save = &svm->vmcb->save;
+	unsigned long failed;
+	u8 tpr;
+
+	if (unlikely(svm->asid_generation != svm->cpu->asid_generation))
+		svm_new_asid(svm, svm->cpu);
+	save->rax = vcpu->gpr[MV_RAX];
+	save->rsp = vcpu->gpr[MV_RSP];
+	save->rip = vcpu->rip;
+	save->rflags = vcpu->rflags;
+	if (unlikely(svm->nmi_window))
+		svm_begin_nmi_step(svm);
+	if (unlikely(vcpu->regs_dirty & BIT(MV_LAZY_CR3))) {
+		save->cr3 = vcpu->cr3;
+		svm_mark_dirty(svm, SVM_CLEAN_CR);
+	}
+	if (unlikely(save->cr2 != vcpu->cr2)) {
+		save->cr2 = vcpu->cr2;
+		svm_mark_dirty(svm, SVM_CLEAN_CR2);
+	}
+	tpr = svm_enter_tpr(svm);
+
+	mv_guest_enter();
+	amd_clear_divider();
+	failed = svm_enter(vcpu->gpr, svm->vmcb_pa, svm->cpu->host_pa);
+	mv_guest_leave();
+
+	vcpu->gpr[MV_RAX] = save->rax;
+	vcpu->gpr[MV_RSP] = save->rsp;
+	vcpu->rip = save->rip;
+	vcpu->rflags = save->rflags;
+	vcpu->cr0 = (vcpu->cr0 & SVM_CR0_HIDDEN) | (save->cr0 & ~SVM_CR0_HIDDEN);
+	vcpu->cr2 = save->cr2;
+	vcpu->cr3 = save->cr3;
+	vcpu->regs_dirty = 0;
+
+	if (unlikely(failed || control->exit_code == (u32)SVM_EXIT_ERR)) {
+		vcpu->exit.reason = MV_EXIT_FAIL_ENTRY;
+		vcpu->exit.hw_reason = control->exit_code;
+		return;
+	}
+	control->tlb_ctl = TLB_CONTROL_DO_NOTHING;
+	control->clean = SVM_CLEAN_ALL;
+	if (unlikely((control->int_ctl & V_TPR_MASK) != tpr))
+		mv_set_cr8(vcpu, control->int_ctl & V_TPR_MASK);
+	mv_events_sent(vcpu);
+	if (unlikely(control->exit_int_info & SVM_EXITINTINFO_VALID))
+		svm_requeue_event(svm);
+	svm->soft_event = false;
+	if (unlikely(svm->nmi_masked))
+		svm_track_iret(svm);
+	svm_decode_exit(svm);
+}
+
+/* ---- load and unload of the module ---- */
+
+static void svm_free_cpus(void)
+{
+	int i;
+
+	for_each_possible_cpu(i) {
+		struct svm_cpu *cpu = per_cpu_ptr(&svm_cpus, i);
+
+		free_page((unsigned long)cpu->hsave);
+		free_page((unsigned long)cpu->host);
+		cpu->hsave = NULL;
+		cpu->host = NULL;
+	}
+}
+
+static void *__init svm_alloc_page_on(int node)
+{
+	struct page *page = alloc_pages_node(node, GFP_KERNEL | __GFP_ZERO, 0);
+
+	return page ? page_address(page) : NULL;
+}
+
+static int __init svm_alloc_cpus(void)
+{
+	int i;
+
+	for_each_possible_cpu(i) {
+		struct svm_cpu *cpu = per_cpu_ptr(&svm_cpus, i);
+
+		cpu->hsave = svm_alloc_page_on(cpu_to_node(i));
+		cpu->host = svm_alloc_page_on(cpu_to_node(i));
+		if (!cpu->hsave || !cpu->host)
+			return -ENOMEM;
+		cpu->host_pa = __sme_set(__pa(cpu->host));
+	}
+	return 0;
+}
+
+static int __init svm_check(void)
+{
+	u64 val;
+
+	if (!boot_cpu_has(X86_FEATURE_SVM)) {
+		/* The kernel clears the flag where the firmware has locked SVM off. */
+		if (cpuid_eax(0x80000000) >= SVM_CPUID_FUNC && (cpuid_ecx(0x80000001) & BIT(2)))
+			pr_err("AMD-V is disabled: enable SVM in the firmware's settings\n");
+		return -ENODEV;
+	}
+	if (!boot_cpu_has(X86_FEATURE_NPT)) {
+		pr_err("this CPU's AMD-V has no nested paging (CPUID 8000000Ah, EDX bit 0)\n");
+		return -EOPNOTSUPP;
+	}
+	svm_nr_asids = cpuid_ebx(SVM_CPUID_FUNC);
+	if (svm_nr_asids < 2) {
+		pr_err("this CPU has no address space identifier for guests\n");
+		return -EOPNOTSUPP;
+	}
+	rdmsrl(MSR_VM_CR, val);
+	if (val & BIT(4)) { /* SVMDIS */
+		pr_err("AMD-V is disabled by the firmware (VM_CR.SVMDIS)\n");
+		return -EOPNOTSUPP;
+	}
+	if (mv_fred_enabled()) {
+		pr_err("FRED is on: not supported yet\n");
+		return -EOPNOTSUPP;
+	}
+	rdmsrl(MSR_EFER, val);
+	if (val & EFER_SVME) {
+		pr_err("AMD-V is in use by another hypervisor: is kvm_amd loaded?\n");
+		return -EBUSY;
+	}
+	return 0;
+}
+
+static int __init svm_setup(void)
+{
+	struct mv_backend *b = &mv_svm_backend;
+	int r;
+
+	r = svm_check();
+	if (r)
+		return r;
+
+	b->features = MINIVIRT_FEATURE_VPID | MINIVIRT_FEATURE_AD_BITS | MINIVIRT_FEATURE_PAGE_2M;
+	if (boot_cpu_has(X86_FEATURE_GBPAGES)) {
+		svm_pt_format.max_level = 3;
+		b->features |= MINIVIRT_FEATURE_PAGE_1G;
+	}
+	if (boot_cpu_has(X86_FEATURE_NRIPS))
+		b->features |= MINIVIRT_FEATURE_NEXT_RIP;
+	if (boot_cpu_has(X86_FEATURE_PAUSEFILTER))
+		b->features |= MINIVIRT_FEATURE_PLE;
+	svm_pt_format.table |= sme_me_mask;
+	svm_pt_format.leaf |= sme_me_mask;
+
+	r = svm_alloc_cpus();
+	if (!r)
+		r = svm_alloc_maps();
+	if (r)
+		svm_free_cpus();
+	return r;
+}
+
+static void svm_unsetup(void)
+{
+	svm_free_maps();
+	svm_free_cpus();
+}
+
+/* Refers to __init code: setup is called at load alone. */
+struct mv_backend mv_svm_backend __refdata = {
+	.name = "svm",
+	.id = MINIVIRT_BACKEND_SVM,
+	.pt_format = &svm_pt_format,
+	.vcpu_size = sizeof(struct svm_vcpu),
+	.setup = svm_setup,
+	.unsetup = svm_unsetup,
+	.cpu_enable = svm_cpu_enable,
+	.cpu_disable = svm_cpu_disable,
+	.cpu_emergency_disable = svm_cpu_emergency_disable,
+	.vcpu_init = svm_vcpu_init,
+	.vcpu_free = svm_vcpu_free,
+	.vcpu_reset = svm_vcpu_reset,
+	.get_seg = svm_get_seg,
+	.set_seg = svm_set_seg,
+	.get_rights = svm_get_rights,
+	.get_dt = svm_get_dt,
+	.set_dt = svm_set_dt,
+	.set_cr0 = svm_set_cr0,
+	.set_cr4 = svm_set_cr4,
+	.set_efer = svm_set_efer,
+	.get_msr = svm_get_msr,
+	.set_msr = svm_set_msr,
+	.cancel_inject = svm_cancel_inject,
+	.get_int_shadow = svm_get_int_shadow,
+	.set_int_shadow = svm_set_int_shadow,
+	.nmi_masked = svm_nmi_masked,
+	.set_nmi_masked = svm_set_nmi_masked,
+	.update_cr8_intercept = svm_update_cr8_intercept,
+	.update_debug = svm_update_debug,
+	.update_tsc_offset = svm_update_tsc_offset,
+	.cpuid_changed = svm_cpuid_changed,
+	.skip_len = svm_skip_len,
+	.finish_exit = svm_finish_exit,
+	.dump = svm_dump,
+	.load = svm_load,
+	.put = svm_put,
+	.run = svm_run,
+	.cache_reg = svm_cache_reg,
+	.inject = svm_inject,
+	.irq_allowed = svm_irq_allowed,
+	.nmi_allowed = svm_nmi_allowed,
+	.irq_window = svm_irq_window,
+	.nmi_window = svm_nmi_window,
+	.flush_tlb = svm_flush_tlb,
+};

@@ -1,0 +1,278 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* The virtual machine: its descriptor, its ioctls, its lifetime. */
+#include <linux/anon_inodes.h>
+#include <linux/file.h>
+#include <linux/fs.h>
+#include <linux/sched/mm.h>
+#include <linux/slab.h>
+#include <linux/uaccess.h>
+
+#include "backend.h"
+#include "compat.h"
+#include "../uapi/linux/minivirt.h"
+
+static atomic_t vm_count = ATOMIC_INIT(0);
+
+int mv_vm_count(void)
+{
+	return atomic_read(&vm_count);
+}
+
+static void vm_destroy(struct mv_vm *vm)
+{
+	struct mv_vcpu *vcpu;
+	unsigned long i;
+
+	mv_irqchip_destroy(vm);
+	/* No second-stage fault can come any more; the notifier must not find freed vCPUs. */
+	mv_mmu_stop_vm(vm);
+	xa_for_each(&vm->vcpus, i, vcpu)
+		mv_vcpu_destroy(vcpu);
+	xa_destroy(&vm->vcpus);
+	mv_bus_destroy(vm);
+	cleanup_srcu_struct(&vm->srcu);
+	mmdrop(vm->mm);
+	mv_mmu_free_vm(vm);
+	atomic_dec(&vm_count);
+}
+
+void mv_vm_get(struct mv_vm *vm)
+{
+	refcount_inc(&vm->refs);
+}
+
+void mv_vm_put(struct mv_vm *vm)
+{
+	if (refcount_dec_and_test(&vm->refs))
+		vm_destroy(vm);
+}
+
+/* ---- capabilities ---- */
+
+/* What KVM_CHECK_EXTENSION answers; all that is not here is 0. */
+static const struct {
+	long cap;
+	int val;
+} mv_caps[] = {
+	{ KVM_CAP_IRQCHIP, 1 },
+	{ KVM_CAP_HLT, 1 },
+	{ KVM_CAP_USER_MEMORY, 1 },
+	{ KVM_CAP_SET_TSS_ADDR, 1 },
+	{ KVM_CAP_EXT_CPUID, 1 },
+	{ KVM_CAP_NR_MEMSLOTS, MV_MAX_SLOTS },
+	{ KVM_CAP_PIT, 1 },
+	{ KVM_CAP_NOP_IO_DELAY, 1 },
+	{ KVM_CAP_MP_STATE, 1 },
+	{ KVM_CAP_SYNC_MMU, 1 },
+	{ KVM_CAP_DESTROY_MEMORY_REGION_WORKS, 1 },
+	{ KVM_CAP_USER_NMI, 1 },
+	{ KVM_CAP_SET_GUEST_DEBUG, 1 },
+	{ KVM_CAP_REINJECT_CONTROL, 1 },
+	{ KVM_CAP_IRQ_ROUTING, MV_MAX_ROUTES },
+	{ KVM_CAP_IRQ_INJECT_STATUS, 1 },
+	{ KVM_CAP_JOIN_MEMORY_REGIONS_WORKS, 1 },
+	{ KVM_CAP_PIT2, 1 },
+	{ KVM_CAP_SET_BOOT_CPU_ID, 1 },
+	{ KVM_CAP_PIT_STATE2, 1 },
+	{ KVM_CAP_SET_IDENTITY_MAP_ADDR, 1 },
+	{ KVM_CAP_INTERNAL_ERROR_DATA, 1 },
+	{ KVM_CAP_VCPU_EVENTS, 1 },
+	{ KVM_CAP_DEBUGREGS, 1 },
+	{ KVM_CAP_X86_ROBUST_SINGLESTEP, 1 },
+	{ KVM_CAP_ENABLE_CAP, 1 },
+	{ KVM_CAP_XSAVE, 1 },
+	{ KVM_CAP_GET_TSC_KHZ, 1 },
+	{ KVM_CAP_MAX_VCPUS, MV_MAX_VCPUS },
+	{ KVM_CAP_TSC_DEADLINE_TIMER, 1 },
+	{ KVM_CAP_SIGNAL_MSI, 1 },
+	{ KVM_CAP_READONLY_MEM, 1 },
+	{ KVM_CAP_EXT_EMUL_CPUID, 0 },
+	{ KVM_CAP_CHECK_EXTENSION_VM, 1 },
+	{ KVM_CAP_ENABLE_CAP_VM, 1 },
+	{ KVM_CAP_VM_ATTRIBUTES, 0 },
+	{ KVM_CAP_IMMEDIATE_EXIT, 1 },
+	{ KVM_CAP_MAX_VCPU_ID, MV_MAX_VCPU_ID },
+	{ KVM_CAP_GET_MSR_FEATURES, 1 },
+	{ KVM_CAP_EXCEPTION_PAYLOAD, 1 },
+	{ KVM_CAP_SET_GUEST_DEBUG2, MV_GUESTDBG_FLAGS },
+	{ MINIVIRT_CAP_INFO, 1 },
+};
+
+int mv_check_extension(struct mv_vm *vm, long cap)
+{
+	int i;
+
+	switch (cap) {
+	case KVM_CAP_NR_VCPUS:
+		return min_t(unsigned int, num_online_cpus(), MV_MAX_VCPUS);
+	case KVM_CAP_XCRS:
+		return boot_cpu_has(X86_FEATURE_XSAVE);
+	}
+	for (i = 0; i < ARRAY_SIZE(mv_caps); i++)
+		if (mv_caps[i].cap == cap)
+			return mv_caps[i].val;
+	return 0;
+}
+
+static long vm_enable_cap(struct mv_vm *vm, const struct kvm_enable_cap __user *arg)
+{
+	struct kvm_enable_cap cap;
+
+	if (copy_from_user(&cap, arg, sizeof(cap)))
+		return -EFAULT;
+	if (cap.flags)
+		return -EINVAL;
+	switch (cap.cap) {
+	case KVM_CAP_EXCEPTION_PAYLOAD:
+		vm->exception_payload = cap.args[0];
+		return 0;
+	default:
+		return -EINVAL;
+	}
+}
+
+/* ---- ioctls ---- */
+
+static long set_boot_cpu(struct mv_vm *vm, unsigned long id)
+{
+	long r = 0;
+
+	mutex_lock(&vm->lock);
+	if (vm->nr_vcpus)
+		r = -EBUSY;
+	else
+		vm->bsp_id = id;
+	mutex_unlock(&vm->lock);
+	return r;
+}
+
+/*
+ * The three pages of a TSS, and the page of an identity map, that KVM borrows
+ * from the guest to run real mode on old hardware. Accepted and not needed.
+ */
+static long set_tss_addr(struct mv_vm *vm, unsigned long addr)
+{
+	return addr > (u32)(-3 * PAGE_SIZE) ? -EINVAL : 0;
+}
+
+static long set_identity_map_addr(struct mv_vm *vm, const u64 __user *arg)
+{
+	u64 addr;
+	long r;
+
+	if (copy_from_user(&addr, arg, sizeof(addr)))
+		return -EFAULT;
+	mutex_lock(&vm->lock);
+	r = vm->nr_vcpus ? -EINVAL : 0;
+	mutex_unlock(&vm->lock);
+	return r;
+}
+
+static long set_user_memory_region(struct mv_vm *vm,
+				   const struct kvm_userspace_memory_region __user *arg)
+{
+	struct kvm_userspace_memory_region region;
+
+	if (copy_from_user(&region, arg, sizeof(region)))
+		return -EFAULT;
+	return mv_set_memory_region(vm, &region);
+}
+
+static long get_dirty_log(struct mv_vm *vm, const struct kvm_dirty_log __user *arg)
+{
+	struct kvm_dirty_log log;
+
+	if (copy_from_user(&log, arg, sizeof(log)))
+		return -EFAULT;
+	return mv_get_dirty_log(vm, &log);
+}
+
+static long vm_ioctl(struct file *file, unsigned int nr, unsigned long arg)
+{
+	struct mv_vm *vm = file->private_data;
+	void __user *uarg = (void __user *)arg;
+
+	if (current->mm != vm->mm)
+		return -EIO;
+	switch (nr) {
+	case KVM_CREATE_VCPU:
+		return mv_vcpu_create(vm, arg);
+	case KVM_CHECK_EXTENSION:
+		return mv_check_extension(vm, arg);
+	case KVM_ENABLE_CAP:
+		return vm_enable_cap(vm, uarg);
+	case KVM_SET_USER_MEMORY_REGION:
+		return set_user_memory_region(vm, uarg);
+	case KVM_GET_DIRTY_LOG:
+		return get_dirty_log(vm, uarg);
+	case KVM_SET_TSS_ADDR:
+		return set_tss_addr(vm, arg);
+	case KVM_SET_IDENTITY_MAP_ADDR:
+		return set_identity_map_addr(vm, uarg);
+	case KVM_SET_BOOT_CPU_ID:
+		return set_boot_cpu(vm, arg);
+	default:
+		return mv_irq_vm_ioctl(vm, nr, arg);
+	}
+}
+
+static int vm_release(struct inode *inode, struct file *file)
+{
+	mv_vm_put(file->private_data);
+	return 0;
+}
+
+static const struct file_operations vm_fops = {
+	.owner = THIS_MODULE,
+	.release = vm_release,
+	.unlocked_ioctl = vm_ioctl,
+	.compat_ioctl = compat_ptr_ioctl,
+	.llseek = noop_llseek,
+};
+
+static struct mv_vm *vm_alloc(void)
+{
+	struct mv_vm *vm;
+	int r;
+
+	vm = kzalloc(sizeof(*vm), GFP_KERNEL_ACCOUNT);
+	if (!vm)
+		return ERR_PTR(-ENOMEM);
+	refcount_set(&vm->refs, 1);
+	mutex_init(&vm->lock);
+	mutex_init(&vm->slots_lock);
+	spin_lock_init(&vm->irq_lock);
+	xa_init(&vm->vcpus);
+	r = init_srcu_struct(&vm->srcu);
+	if (r)
+		goto free;
+	vm->mm = current->mm;
+	mmgrab(vm->mm);
+	r = mv_mmu_init_vm(vm);
+	if (r)
+		goto drop;
+	atomic_inc(&vm_count);
+	return vm;
+drop:
+	mmdrop(vm->mm);
+	cleanup_srcu_struct(&vm->srcu);
+free:
+	kfree(vm);
+	return ERR_PTR(r);
+}
+
+long mv_vm_create(unsigned long type)
+{
+	struct mv_vm *vm;
+	long fd;
+
+	if (type)
+		return -EINVAL;
+	vm = vm_alloc();
+	if (IS_ERR(vm))
+		return PTR_ERR(vm);
+	fd = anon_inode_getfd("minivirt-vm", &vm_fops, vm, O_RDWR | O_CLOEXEC);
+	if (fd < 0)
+		mv_vm_put(vm);
+	return fd;
+}

@@ -1,0 +1,583 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* The VMX backend: load and put, one entry and exit, injection. */
+#include <linux/percpu.h>
+#include <asm/debugreg.h>
+#include <asm/desc.h>
+#include <asm/fsgsbase.h>
+#include <asm/msr.h>
+#include <asm/mmu_context.h>
+#include <asm/tlbflush.h>
+
+#include "compat.h"
+#include "mmu/pgtable.h"
+#include "vmx.h"
+#include "../../uapi/linux/minivirt.h"
+
+void *vmx_msr_bitmap __ro_after_init;
+
+/* The host's own values: the same on every CPU, and constant. */
+static u64 host_star __ro_after_init, host_lstar __ro_after_init, host_fmask __ro_after_init;
+
+/* ---- L1TF: flush of the L1 data cache before entry, if the host asks for it ---- */
+
+/* Twice the 32 KiB of an L1D, for its replacement policy */
+#define L1D_FLUSH_ORDER 4
+#define L1D_FLUSH_PAGES BIT(L1D_FLUSH_ORDER)
+
+static DEFINE_STATIC_KEY_FALSE(vmx_l1d_flush);
+static bool vmx_l1d_flush_always __ro_after_init;
+static void *vmx_l1d_flush_pages __ro_after_init;
+
+static int __init vmx_setup_l1tf(void)
+{
+	if (!boot_cpu_has_bug(X86_BUG_L1TF)) {
+		l1tf_vmx_mitigation = VMENTER_L1D_FLUSH_NOT_REQUIRED;
+		return 0;
+	}
+	if (l1tf_mitigation == L1TF_MITIGATION_OFF) {
+		l1tf_vmx_mitigation = VMENTER_L1D_FLUSH_NEVER;
+		return 0;
+	}
+	vmx_l1d_flush_always = l1tf_mitigation == L1TF_MITIGATION_FULL ||
+			       l1tf_mitigation == L1TF_MITIGATION_FULL_FORCE;
+	l1tf_vmx_mitigation = vmx_l1d_flush_always ? VMENTER_L1D_FLUSH_ALWAYS :
+						     VMENTER_L1D_FLUSH_COND;
+	if (!boot_cpu_has(X86_FEATURE_FLUSH_L1D)) {
+		int i;
+
+		vmx_l1d_flush_pages = (void *)__get_free_pages(GFP_KERNEL, L1D_FLUSH_ORDER);
+		if (!vmx_l1d_flush_pages)
+			return -ENOMEM;
+		/* Each page different, or KSM in a hypervisor below could merge them. */
+		for (i = 0; i < L1D_FLUSH_PAGES; i++)
+			memset(vmx_l1d_flush_pages + i * PAGE_SIZE, i + 1, PAGE_SIZE);
+	}
+	static_branch_enable(&vmx_l1d_flush);
+	return 0;
+}
+
+static void vmx_unsetup_l1tf(void)
+{
+	l1tf_vmx_mitigation = VMENTER_L1D_FLUSH_AUTO;
+	free_pages((unsigned long)vmx_l1d_flush_pages, L1D_FLUSH_ORDER);
+}
+
+/*
+ * Conditional flush: only when something since the last entry may have brought
+ * secrets into the cache, which is userspace, another task, or an interrupt.
+ */
+static noinline void vmx_flush_l1d(struct mv_vcpu *vcpu)
+{
+	unsigned long i;
+
+	if (!vmx_l1d_flush_always) {
+		bool flush = vcpu->l1tf_flush_l1d | kvm_get_cpu_l1tf_flush_l1d();
+
+		vcpu->l1tf_flush_l1d = false;
+		kvm_clear_cpu_l1tf_flush_l1d();
+		if (!flush)
+			return;
+	}
+	if (static_cpu_has(X86_FEATURE_FLUSH_L1D)) {
+		native_wrmsrl(MSR_IA32_FLUSH_CMD, L1D_FLUSH);
+		return;
+	}
+	/* First the translations, then every line; eight lines a turn. */
+	for (i = 0; i < L1D_FLUSH_PAGES; i++)
+		READ_ONCE(*(u8 *)(vmx_l1d_flush_pages + i * PAGE_SIZE));
+	asm volatile("cpuid" : "=a"(i) : "a"(0) : "ebx", "ecx", "edx"); /* serialize */
+	for (i = 0; i < L1D_FLUSH_PAGES * PAGE_SIZE; i += 8 * 64) {
+		u8 *p = vmx_l1d_flush_pages + i;
+
+		READ_ONCE(p[0 * 64]);
+		READ_ONCE(p[1 * 64]);
+		READ_ONCE(p[2 * 64]);
+		READ_ONCE(p[3 * 64]);
+		READ_ONCE(p[4 * 64]);
+		READ_ONCE(p[5 * 64]);
+		READ_ONCE(p[6 * 64]);
+		READ_ONCE(p[7 * 64]);
+	}
+	rmb(); /* LFENCE: all of them done before the entry */
+}
+
+/* ---- load and put ---- */
+
+static bool vmx_guest_uses_syscall(struct mv_vcpu *vcpu)
+{
+	return (vcpu->efer & (EFER_SCE | EFER_LMA)) == (EFER_SCE | EFER_LMA);
+}
+
+static void vmx_load_syscall_msrs(struct vmx_vcpu *vmx)
+{
+	struct mv_msr_state *msr = &vmx->vcpu.msr;
+
+	wrmsrl(MSR_STAR, msr->star);
+	wrmsrl(MSR_LSTAR, msr->lstar);
+	wrmsrl(MSR_SYSCALL_MASK, msr->fmask);
+	vmx->syscall_msrs_loaded = true;
+}
+
+/*
+ * Before the first entry since the load: the thread's part of the host state
+ * into the VMCS, the guest's MSRs that VM entry does not load into the CPU.
+ * A user thread's CR3, segments and bases do not change until vmx_put().
+ */
+static noinline void vmx_switch_to_guest(struct vmx_vcpu *vmx)
+{
+	struct vmx_host_state *host = &vmx->host;
+	struct mv_vcpu *vcpu = &vmx->vcpu;
+	unsigned long val;
+
+	val = __read_cr3();
+	if (val != host->cr3) {
+		host->cr3 = val;
+		vmcs_write(HOST_CR3, val);
+	}
+	val = x86_fsbase_read_cpu();
+	if (val != host->fs_base) {
+		host->fs_base = val;
+		vmcs_write(HOST_FS_BASE, val);
+	}
+	savesegment(fs, host->fs_sel);
+	savesegment(gs, host->gs_sel);
+	savesegment(ds, host->ds_sel);
+	savesegment(es, host->es_sel);
+	store_ldt(host->ldt_sel);
+	host->debugctl = get_debugctlmsr();
+
+	rdmsrl(MSR_KERNEL_GS_BASE, host->kernel_gs_base);
+	wrmsrl(MSR_KERNEL_GS_BASE, vcpu->msr.kernel_gs_base);
+	if (vmx_guest_uses_syscall(vcpu))
+		vmx_load_syscall_msrs(vmx);
+	if (mv_guest_has(vcpu, X86_FEATURE_RDTSCP)) {
+		rdmsrl(MSR_TSC_AUX, host->tsc_aux);
+		wrmsrl(MSR_TSC_AUX, vcpu->msr.tsc_aux);
+		vmx->tsc_aux_loaded = true;
+	}
+	vmx->guest_loaded = true;
+}
+
+static noinline void vmx_switch_to_host(struct vmx_vcpu *vmx)
+{
+	struct vmx_host_state *host = &vmx->host;
+
+	if (vmx->syscall_msrs_loaded) {
+		wrmsrl(MSR_STAR, host_star);
+		wrmsrl(MSR_LSTAR, host_lstar);
+		wrmsrl(MSR_SYSCALL_MASK, host_fmask);
+		vmx->syscall_msrs_loaded = false;
+	}
+	if (vmx->tsc_aux_loaded) {
+		wrmsrl(MSR_TSC_AUX, host->tsc_aux);
+		vmx->tsc_aux_loaded = false;
+	}
+	rdmsrl(MSR_KERNEL_GS_BASE, vmx->vcpu.msr.kernel_gs_base);
+	if (unlikely(host->fs_sel | host->gs_sel | host->ds_sel | host->es_sel | host->ldt_sel)) {
+		if (host->ldt_sel)
+			asm volatile("lldt %0" : : "m"(host->ldt_sel));
+		loadsegment(ds, host->ds_sel);
+		loadsegment(es, host->es_sel);
+		loadsegment(fs, host->fs_sel);
+		x86_fsbase_write_cpu(host->fs_base);
+		load_gs_index(host->gs_sel);
+	}
+	wrmsrl(MSR_KERNEL_GS_BASE, host->kernel_gs_base);
+
+	/* VM exit leaves GDTR with a limit of 0xffff, TR with one of 0x67. SDM 28.5.2, 28.5.3. */
+	load_fixmap_gdt(smp_processor_id());
+	invalidate_tss_limit();
+	vmx->guest_loaded = false;
+}
+
+static void vmx_load(struct mv_vcpu *vcpu)
+{
+	vmx_activate(to_vmx(vcpu));
+}
+
+static void vmx_put(struct mv_vcpu *vcpu)
+{
+	struct vmx_vcpu *vmx = to_vmx(vcpu);
+
+	if (vmx->guest_loaded)
+		vmx_switch_to_host(vmx);
+}
+
+/* ---- one entry and exit ---- */
+
+static void vmx_run(struct mv_vcpu *vcpu)
+{
+	struct vmx_vcpu *vmx = to_vmx(vcpu);
+	unsigned long cr4 = cr4_read_shadow();
+	unsigned long failed;
+
+	if (unlikely(!vmx->guest_loaded))
+		vmx_switch_to_guest(vmx);
+	if (vcpu->regs_dirty)
+		vmx_write_dirty_regs(vcpu);
+	/* CR4.PCE can be changed by an IPI while the vCPU is loaded. */
+	if (unlikely(cr4 != vmx->host.cr4)) {
+		vmx->host.cr4 = cr4;
+		vmcs_write(HOST_CR4, cr4);
+	}
+	if (static_branch_unlikely(&vmx_l1d_flush))
+		vmx_flush_l1d(vcpu);
+	if (vcpu->cr2 != native_read_cr2())
+		native_write_cr2(vcpu->cr2);
+
+	mv_guest_enter();
+	failed = vmx_enter(vcpu->gpr, &vmx->host.rsp, vmx->launched);
+	mv_guest_leave();
+
+	vcpu->cr2 = native_read_cr2();
+	/* VM exit clears it. SDM 28.5.1. */
+	if (unlikely(vmx->host.debugctl))
+		update_debugctlmsr(vmx->host.debugctl);
+	vcpu->regs_avail = 0;
+
+	if (unlikely(failed)) {
+		vcpu->exit.reason = MV_EXIT_FAIL_ENTRY;
+		vcpu->exit.hw_reason = vmcs_read(VM_INSTRUCTION_ERROR);
+		return;
+	}
+	vmx_decode_exit(vmx);
+}
+
+static void vmx_flush_tlb(struct mv_vcpu *vcpu)
+{
+	struct {
+		u64 eptp, reserved;
+	} desc = { vcpu->vm->mmu.root_hpa | VMX_EPTP_MT_WB | VMX_EPTP_PWL_4 |
+		   (vmx_caps.ept_ad ? VMX_EPTP_AD_ENABLE_BIT : 0), 0 };
+
+	/* Combined mappings too, of every VPID and PCID with this EPTP. SDM 29.4.3.1. */
+	asm volatile("invept %0, %1"
+		     : : "m"(desc), "r"((u64)VMX_EPT_EXTENT_CONTEXT) : "cc", "memory");
+}
+
+/* ---- injection ---- */
+
+static bool vmx_irq_allowed(struct mv_vcpu *vcpu)
+{
+	return (mv_rflags(vcpu) & X86_EFLAGS_IF) &&
+	       !(vmcs_read(GUEST_INTERRUPTIBILITY_INFO) &
+		 (GUEST_INTR_STATE_STI | GUEST_INTR_STATE_MOV_SS));
+}
+
+static bool vmx_nmi_allowed(struct mv_vcpu *vcpu)
+{
+	return !(vmcs_read(GUEST_INTERRUPTIBILITY_INFO) &
+		 (GUEST_INTR_STATE_STI | GUEST_INTR_STATE_MOV_SS | GUEST_INTR_STATE_NMI));
+}
+
+static void vmx_set_cpu_ctl(struct vmx_vcpu *vmx, u32 ctl)
+{
+	if (vmx->cpu_ctl != ctl) {
+		vmx->cpu_ctl = ctl;
+		vmcs_write(CPU_BASED_VM_EXEC_CONTROL, ctl);
+	}
+}
+
+static void vmx_irq_window(struct mv_vcpu *vcpu, bool on)
+{
+	struct vmx_vcpu *vmx = to_vmx(vcpu);
+
+	vmx_set_cpu_ctl(vmx, on ? vmx->cpu_ctl | CPU_BASED_INTR_WINDOW_EXITING :
+				  vmx->cpu_ctl & ~CPU_BASED_INTR_WINDOW_EXITING);
+}
+
+static void vmx_nmi_window(struct mv_vcpu *vcpu, bool on)
+{
+	struct vmx_vcpu *vmx = to_vmx(vcpu);
+
+	vmx_set_cpu_ctl(vmx, on ? vmx->cpu_ctl | CPU_BASED_NMI_WINDOW_EXITING :
+				  vmx->cpu_ctl & ~CPU_BASED_NMI_WINDOW_EXITING);
+}
+
+/* VM-entry interruption information. SDM 25.8.3. */
+static void vmx_inject(struct mv_vcpu *vcpu, enum mv_event_type type)
+{
+	struct mv_pending *p = &vcpu->pending;
+	u32 info = INTR_INFO_VALID_MASK;
+	bool soft = false;
+
+	switch (type) {
+	case MV_EVENT_NMI:
+		info |= NMI_VECTOR | INTR_TYPE_NMI_INTR;
+		break;
+	case MV_EVENT_IRQ:
+		info |= p->irq_vector;
+		if (p->irq_soft) {
+			info |= INTR_TYPE_SOFT_INTR;
+			soft = true;
+		}
+		break;
+	case MV_EVENT_EXCEPTION:
+		info |= p->exc_vector;
+		/* In real mode exceptions have no error code. */
+		if (p->exc_has_error && (mv_cr0(vcpu) & X86_CR0_PE)) {
+			vmcs_write(VM_ENTRY_EXCEPTION_ERROR_CODE, p->exc_error);
+			info |= INTR_INFO_DELIVER_CODE_MASK;
+		}
+		if (p->exc_vector == BP_VECTOR || p->exc_vector == OF_VECTOR) {
+			info |= INTR_TYPE_SOFT_EXCEPTION;
+			soft = true;
+		} else {
+			info |= INTR_TYPE_HARD_EXCEPTION;
+		}
+		break;
+	}
+	if (soft)
+		vmcs_write(VM_ENTRY_INSTRUCTION_LEN, p->insn_len ? p->insn_len : 1);
+	vmcs_write(VM_ENTRY_INTR_INFO_FIELD, info);
+}
+
+static void vmx_cancel_inject(struct mv_vcpu *vcpu)
+{
+	vmcs_write(VM_ENTRY_INTR_INFO_FIELD, 0);
+}
+
+static u32 vmx_get_int_shadow(struct mv_vcpu *vcpu)
+{
+	u32 state = vmcs_read(GUEST_INTERRUPTIBILITY_INFO);
+
+	return (state & GUEST_INTR_STATE_STI ? KVM_X86_SHADOW_INT_STI : 0) |
+	       (state & GUEST_INTR_STATE_MOV_SS ? KVM_X86_SHADOW_INT_MOV_SS : 0);
+}
+
+static void vmx_set_int_shadow(struct mv_vcpu *vcpu, u32 shadow)
+{
+	u32 old = vmcs_read(GUEST_INTERRUPTIBILITY_INFO);
+	u32 new = old & ~(GUEST_INTR_STATE_STI | GUEST_INTR_STATE_MOV_SS);
+
+	/* At most one of them: SDM 27.3.1.5. */
+	if (shadow & KVM_X86_SHADOW_INT_MOV_SS)
+		new |= GUEST_INTR_STATE_MOV_SS;
+	else if (shadow & KVM_X86_SHADOW_INT_STI)
+		new |= GUEST_INTR_STATE_STI;
+	if (new != old)
+		vmcs_write(GUEST_INTERRUPTIBILITY_INFO, new);
+}
+
+static bool vmx_nmi_masked(struct mv_vcpu *vcpu)
+{
+	return vmcs_read(GUEST_INTERRUPTIBILITY_INFO) & GUEST_INTR_STATE_NMI;
+}
+
+static void vmx_set_nmi_masked(struct mv_vcpu *vcpu, bool masked)
+{
+	u32 state = vmcs_read(GUEST_INTERRUPTIBILITY_INFO) & ~GUEST_INTR_STATE_NMI;
+
+	vmcs_write(GUEST_INTERRUPTIBILITY_INFO, state | (masked ? GUEST_INTR_STATE_NMI : 0));
+}
+
+/* ---- MSRs ---- */
+
+/* Those that VM entry and exit switch, or that the guest has without an exit. */
+static const struct {
+	u32 msr;
+	u16 field;
+} vmx_msr_fields[] = {
+	{ MSR_FS_BASE, GUEST_FS_BASE },
+	{ MSR_GS_BASE, GUEST_GS_BASE },
+	{ MSR_IA32_SYSENTER_CS, GUEST_SYSENTER_CS },
+	{ MSR_IA32_SYSENTER_ESP, GUEST_SYSENTER_ESP },
+	{ MSR_IA32_SYSENTER_EIP, GUEST_SYSENTER_EIP },
+};
+
+static int vmx_get_msr(struct mv_vcpu *vcpu, u32 msr, u64 *val)
+{
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(vmx_msr_fields); i++) {
+		if (vmx_msr_fields[i].msr == msr) {
+			*val = vmcs_read(vmx_msr_fields[i].field);
+			return 0;
+		}
+	}
+	switch (msr) {
+	case MSR_STAR:
+		*val = vcpu->msr.star;
+		return 0;
+	case MSR_LSTAR:
+		*val = vcpu->msr.lstar;
+		return 0;
+	case MSR_CSTAR:
+		*val = vcpu->msr.cstar;
+		return 0;
+	case MSR_SYSCALL_MASK:
+		*val = vcpu->msr.fmask;
+		return 0;
+	case MSR_TSC_AUX:
+		*val = vcpu->msr.tsc_aux;
+		return 0;
+	case MSR_KERNEL_GS_BASE:
+		if (to_vmx(vcpu)->guest_loaded)
+			rdmsrl(MSR_KERNEL_GS_BASE, vcpu->msr.kernel_gs_base);
+		*val = vcpu->msr.kernel_gs_base;
+		return 0;
+	}
+	return 1;
+}
+
+static int vmx_set_msr(struct mv_vcpu *vcpu, u32 msr, u64 val)
+{
+	struct vmx_vcpu *vmx = to_vmx(vcpu);
+	u64 *syscall_msr;
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(vmx_msr_fields); i++) {
+		if (vmx_msr_fields[i].msr == msr) {
+			vmcs_write(vmx_msr_fields[i].field, val);
+			return 0;
+		}
+	}
+	switch (msr) {
+	case MSR_STAR:
+		syscall_msr = &vcpu->msr.star;
+		break;
+	case MSR_LSTAR:
+		syscall_msr = &vcpu->msr.lstar;
+		break;
+	case MSR_SYSCALL_MASK:
+		syscall_msr = &vcpu->msr.fmask;
+		break;
+	case MSR_CSTAR:
+		/* Intel processors have the MSR but take #UD on SYSCALL in compatibility mode. */
+		vcpu->msr.cstar = val;
+		return 0;
+	case MSR_TSC_AUX:
+		vcpu->msr.tsc_aux = val;
+		if (vmx->tsc_aux_loaded)
+			wrmsrl(msr, val);
+		return 0;
+	case MSR_KERNEL_GS_BASE:
+		vcpu->msr.kernel_gs_base = val;
+		if (vmx->guest_loaded)
+			wrmsrl(msr, val);
+		return 0;
+	default:
+		return 1;
+	}
+	*syscall_msr = val;
+	if (vmx->syscall_msrs_loaded)
+		wrmsrl(msr, val);
+	return 0;
+}
+
+static void vmx_set_efer(struct mv_vcpu *vcpu, u64 val)
+{
+	struct vmx_vcpu *vmx = to_vmx(vcpu);
+
+	vmx_write_efer(vcpu, val);
+	if (vmx->guest_loaded && !vmx->syscall_msrs_loaded && vmx_guest_uses_syscall(vcpu))
+		vmx_load_syscall_msrs(vmx);
+}
+
+static void vmx_update_tsc_offset(struct mv_vcpu *vcpu)
+{
+	vmcs_write(TSC_OFFSET, vcpu->tsc_offset);
+}
+
+static int vmx_skip_len(struct mv_vcpu *vcpu)
+{
+	return vmcs_read(VM_EXIT_INSTRUCTION_LEN);
+}
+
+/* ---- load and unload of the module ---- */
+
+/* MSR bitmap: a set bit exits. SDM 25.6.9. */
+static void __init vmx_pass_through(u32 msr)
+{
+	unsigned long *bitmap = vmx_msr_bitmap;
+	int high = msr >= 0xc0000000 ? 0x400 * 8 : 0;
+
+	__clear_bit(high + (msr & 0x1fff), bitmap);
+	__clear_bit(0x800 * 8 + high + (msr & 0x1fff), bitmap);
+}
+
+static int __init vmx_setup(void)
+{
+	int r;
+
+	r = vmx_setup_caps(&mv_vmx_backend);
+	if (r)
+		return r;
+	vmx_init_active_lists();
+
+	vmx_msr_bitmap = (void *)__get_free_page(GFP_KERNEL);
+	if (!vmx_msr_bitmap)
+		return -ENOMEM;
+	memset(vmx_msr_bitmap, 0xff, PAGE_SIZE);
+	vmx_pass_through(MSR_FS_BASE);
+	vmx_pass_through(MSR_GS_BASE);
+	vmx_pass_through(MSR_KERNEL_GS_BASE);
+	vmx_pass_through(MSR_IA32_SYSENTER_CS);
+	vmx_pass_through(MSR_IA32_SYSENTER_ESP);
+	vmx_pass_through(MSR_IA32_SYSENTER_EIP);
+
+	rdmsrl(MSR_STAR, host_star);
+	rdmsrl(MSR_LSTAR, host_lstar);
+	rdmsrl(MSR_SYSCALL_MASK, host_fmask);
+
+	r = vmx_alloc_vmxon();
+	if (!r)
+		r = vmx_setup_l1tf();
+	if (r) {
+		vmx_free_vmxon();
+		free_page((unsigned long)vmx_msr_bitmap);
+	}
+	return r;
+}
+
+static void vmx_unsetup(void)
+{
+	vmx_unsetup_l1tf();
+	vmx_free_vmxon();
+	free_page((unsigned long)vmx_msr_bitmap);
+}
+
+/* Refers to __init code: setup is called at load alone. */
+struct mv_backend mv_vmx_backend __refdata = {
+	.name = "vmx",
+	.id = MINIVIRT_BACKEND_VMX,
+	.vcpu_size = sizeof(struct vmx_vcpu),
+	.setup = vmx_setup,
+	.unsetup = vmx_unsetup,
+	.cpu_enable = vmx_cpu_enable,
+	.cpu_disable = vmx_cpu_disable,
+	.cpu_emergency_disable = vmx_cpu_emergency_disable,
+	.vcpu_init = vmx_vcpu_init,
+	.vcpu_free = vmx_vcpu_free,
+	.vcpu_reset = vmx_vcpu_reset,
+	.get_seg = vmx_get_seg,
+	.set_seg = vmx_set_seg,
+	.get_rights = vmx_get_rights,
+	.get_dt = vmx_get_dt,
+	.set_dt = vmx_set_dt,
+	.set_cr0 = vmx_set_cr0,
+	.set_cr4 = vmx_set_cr4,
+	.set_efer = vmx_set_efer,
+	.get_msr = vmx_get_msr,
+	.set_msr = vmx_set_msr,
+	.cancel_inject = vmx_cancel_inject,
+	.get_int_shadow = vmx_get_int_shadow,
+	.set_int_shadow = vmx_set_int_shadow,
+	.nmi_masked = vmx_nmi_masked,
+	.set_nmi_masked = vmx_set_nmi_masked,
+	.update_debug = vmx_update_debug,
+	.update_tsc_offset = vmx_update_tsc_offset,
+	.cpuid_changed = vmx_cpuid_changed,
+	.skip_len = vmx_skip_len,
+	.dump = vmx_dump,
+	.load = vmx_load,
+	.put = vmx_put,
+	.run = vmx_run,
+	.cache_reg = vmx_cache_reg,
+	.inject = vmx_inject,
+	.irq_allowed = vmx_irq_allowed,
+	.nmi_allowed = vmx_nmi_allowed,
+	.irq_window = vmx_irq_window,
+	.nmi_window = vmx_nmi_window,
+	.flush_tlb = vmx_flush_tlb,
+};

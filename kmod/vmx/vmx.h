@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* The VMX backend's own declarations. */
+#ifndef MV_VMX_H
+#define MV_VMX_H
+
+#include <asm/vmx.h>
+
+#include "backend.h"
+
+/* What the capability MSRs allow and this module uses: the same on every CPU. */
+struct vmx_caps {
+	u32 revision; /* VMCS revision identifier */
+	u32 pin, cpu, cpu2, exit, entry; /* the controls of a new VMCS */
+	u64 cr0_fixed, cr4_fixed; /* bits that must be 1 in VMX operation */
+	bool ept_ad;
+	bool vpid;
+};
+
+extern struct vmx_caps vmx_caps;
+extern void *vmx_msr_bitmap; /* one for all guests */
+
+/* Values of VMCS fields that are costly to look up, as last written. */
+struct vmx_host_state {
+	unsigned long cr3, cr4, fs_base, rsp;
+	u16 fs_sel, gs_sel, ds_sel, es_sel, ldt_sel;
+	u64 debugctl;
+	u64 kernel_gs_base;
+	u64 tsc_aux;
+};
+
+struct vmx_vcpu {
+	struct mv_vcpu vcpu;
+	void *vmcs;
+	int vmcs_cpu; /* where the VMCS is active; -1: nowhere */
+	struct list_head vmcs_link; /* in that CPU's list of active VMCSs */
+	bool launched;
+	bool guest_loaded; /* host state saved, guest MSRs in the CPU */
+	bool syscall_msrs_loaded;
+	bool tsc_aux_loaded;
+	u16 vpid;
+	u32 cpu_ctl; /* primary processor-based controls as written */
+	struct vmx_host_state host;
+};
+
+static inline struct vmx_vcpu *to_vmx(struct mv_vcpu *vcpu)
+{
+	return container_of(vcpu, struct vmx_vcpu, vcpu);
+}
+
+static __always_inline u64 vmcs_read(unsigned long field)
+{
+	u64 val;
+
+	asm volatile("vmread %1, %0" : "=rm"(val) : "r"(field) : "cc");
+	return val;
+}
+
+void vmcs_write_failed(unsigned long field, u64 val);
+
+static __always_inline void vmcs_write(unsigned long field, u64 val)
+{
+	bool failed;
+
+	asm volatile("vmwrite %2, %1" CC_SET(na)
+		     : CC_OUT(na)(failed) : "r"(field), "rm"(val) : "memory");
+	if (unlikely(failed))
+		vmcs_write_failed(field, val);
+}
+
+extern const char vmx_exit_entry[]; /* entry.S: HOST_RIP */
+
+/* entry.S: 0 after a VM exit; 1 when VMLAUNCH or VMRESUME itself failed. */
+unsigned long vmx_enter(u64 *gpr, unsigned long *host_rsp, bool launched);
+
+/* caps.c */
+int vmx_setup_caps(struct mv_backend *backend);
+int vmx_cpu_enable(void);
+void vmx_cpu_disable(void);
+void vmx_cpu_emergency_disable(void);
+int vmx_alloc_vmxon(void);
+void vmx_free_vmxon(void);
+
+/* vmcs.c */
+void vmx_init_active_lists(void);
+int vmx_vcpu_init(struct mv_vcpu *vcpu);
+void vmx_vcpu_free(struct mv_vcpu *vcpu);
+void vmx_vcpu_reset(struct mv_vcpu *vcpu, bool init);
+void vmx_activate(struct vmx_vcpu *vmx); /* VMCLEAR elsewhere, VMPTRLD here */
+void vmx_clear_all_on_this_cpu(void);
+void vmx_emergency_clear_all(void);
+void vmx_get_seg(struct mv_vcpu *vcpu, enum mv_seg seg, struct kvm_segment *s);
+u32 vmx_get_rights(struct mv_vcpu *vcpu, enum mv_seg seg, u64 *base, u32 *limit);
+void vmx_set_seg(struct mv_vcpu *vcpu, enum mv_seg seg, const struct kvm_segment *s);
+void vmx_get_dt(struct mv_vcpu *vcpu, bool idt, struct kvm_dtable *dt);
+void vmx_set_dt(struct mv_vcpu *vcpu, bool idt, const struct kvm_dtable *dt);
+void vmx_set_cr0(struct mv_vcpu *vcpu, u64 val);
+void vmx_set_cr4(struct mv_vcpu *vcpu, u64 val);
+void vmx_write_efer(struct mv_vcpu *vcpu, u64 val);
+void vmx_cpuid_changed(struct mv_vcpu *vcpu);
+void vmx_update_debug(struct mv_vcpu *vcpu);
+void vmx_cache_reg(struct mv_vcpu *vcpu, enum mv_lazy_reg reg);
+void vmx_write_dirty_regs(struct mv_vcpu *vcpu);
+void vmx_dump(struct mv_vcpu *vcpu);
+
+/* exit.c */
+void vmx_decode_exit(struct vmx_vcpu *vmx);
+
+#endif /* MV_VMX_H */
