@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* KVM_SET_GUEST_DEBUG: what a debugger in userspace needs. */
+#include <fcntl.h>
+#include "test.h"
+
+#define DR6_BS (1 << 14)
+
+static u64 watched;
+
+GUEST_ASM(straight_line, "64",
+	  "nop\n"			/* 0 */
+	  "mov $1, %eax\n"		/* 1 */
+	  "cpuid\n"			/* 6: exits */
+	  "outb %al, $0x10\n"		/* 8: goes to userspace */
+	  "mov %eax, 0x100000\n"	/* 10 */
+	  "int3\n"			/* 17 */
+	  "nop\n"			/* 18 */
+	  "hlt\n");			/* 19 */
+
+static const u8 offsets[] = { 0, 1, 6, 8, 10, 17, 18, 19 };
+
+static void set_debug(struct vcpu *vcpu, u32 control, u64 dr0, u64 dr7)
+{
+	struct kvm_guest_debug dbg = { .control = control };
+
+	dbg.arch.debugreg[0] = dr0;
+	dbg.arch.debugreg[7] = dr7;
+	IOCTL(vcpu->fd, KVM_SET_GUEST_DEBUG, &dbg);
+}
+
+static bool no_debug(void)
+{
+	int dev = dev_open();
+	bool ret = !has_cap(dev, KVM_CAP_SET_GUEST_DEBUG);
+
+	close(dev);
+	return ret;
+}
+
+#define NEED_GUEST_DEBUG()                                                                         \
+	do {                                                                                       \
+		if (no_debug())                                                                    \
+			SKIP(return, "no KVM_CAP_SET_GUEST_DEBUG");                                \
+	} while (0)
+
+#define NEED_BREAKPOINTS()                                                                         \
+	do {                                                                                       \
+		if (on_tcg())                                                                      \
+			SKIP(return, "TCG does not intercept INT3 nor load debug registers");      \
+	} while (0)
+
+static struct vcpu *straight_line_vcpu(void)
+{
+	return vcpu_add_asm(vm_create(), straight_line, straight_line_end);
+}
+
+#define EXPECT_DEBUG(vcpu, vector, offset)                                                         \
+	do {                                                                                       \
+		RUN_TO(vcpu, KVM_EXIT_DEBUG);                                                      \
+		EXPECT_EQ(vector, (vcpu)->run->debug.arch.exception);                              \
+		EXPECT_EQ(GPA_CODE + (offset), (vcpu)->run->debug.arch.pc);                        \
+		EXPECT_EQ(GPA_CODE + (offset), vcpu_regs(vcpu).rip);                               \
+	} while (0)
+
+TEST(single_step_stops_after_each_instruction)
+{
+	struct vcpu *vcpu;
+
+	NEED_GUEST_DEBUG();
+	if (on_bochs())
+		SKIP(return, "Bochs traps before the first instruction of an entry with TF");
+	vcpu = straight_line_vcpu();
+	set_debug(vcpu, KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_SINGLESTEP, 0, 0);
+	for (int i = 1; i <= 3; i++) {
+		EXPECT_DEBUG(vcpu, DB, offsets[i]);
+		EXPECT_EQ(DR6_BS, vcpu->run->debug.arch.dr6 & DR6_BS);
+	}
+	RUN_TO(vcpu, KVM_EXIT_IO);
+	/* The debugger's flag is not the guest's. */
+	EXPECT_EQ(0, vcpu_regs(vcpu).rflags & 0x100);
+	set_debug(vcpu, 0, 0, 0);
+	EXPECT_EQ(0, vcpu_regs(vcpu).rflags & 0x100);
+}
+
+TEST(int3_is_the_debuggers_when_it_asks)
+{
+	struct vcpu *vcpu;
+	struct kvm_regs regs;
+
+	NEED_GUEST_DEBUG();
+	NEED_BREAKPOINTS();
+	vcpu = straight_line_vcpu();
+	set_debug(vcpu, KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_USE_SW_BP, 0, 0);
+	RUN_TO(vcpu, KVM_EXIT_IO);
+	EXPECT_DEBUG(vcpu, BP, 17);
+	/* At the instruction: the debugger puts back what was there, or steps over it. */
+	regs = vcpu_regs(vcpu);
+	regs.rip++;
+	vcpu_set_regs(vcpu, &regs);
+	RUN_TO(vcpu, KVM_EXIT_HLT);
+}
+
+TEST(hardware_breakpoint_on_execution)
+{
+	struct vcpu *vcpu;
+
+	NEED_GUEST_DEBUG();
+	NEED_BREAKPOINTS();
+	vcpu = straight_line_vcpu();
+	set_debug(vcpu, KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_USE_HW_BP, GPA_CODE + 10, 0x402);
+	RUN_TO(vcpu, KVM_EXIT_IO);
+	EXPECT_DEBUG(vcpu, DB, 10);
+	EXPECT_EQ(1, vcpu->run->debug.arch.dr6 & 0xf);
+	set_debug(vcpu, KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_USE_SW_BP, 0, 0);
+	EXPECT_DEBUG(vcpu, BP, 17);
+}
+
+TEST(hardware_breakpoint_on_a_write)
+{
+	struct vcpu *vcpu;
+
+	NEED_GUEST_DEBUG();
+	NEED_BREAKPOINTS();
+	vcpu = straight_line_vcpu();
+	/* 4 bytes, write: a trap, so behind the instruction. */
+	set_debug(vcpu, KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_USE_HW_BP, GPA_FREE, 0xd0402);
+	RUN_TO(vcpu, KVM_EXIT_IO);
+	EXPECT_DEBUG(vcpu, DB, 17);
+	EXPECT_EQ(1, vcpu->run->debug.arch.dr6 & 0xf);
+}
+
+TEST(unknown_control_bits)
+{
+	struct kvm_guest_debug dbg = { .control = KVM_GUESTDBG_ENABLE };
+	struct vcpu *vcpu;
+
+	NEED_GUEST_DEBUG();
+	vcpu = straight_line_vcpu();
+	EXPECT_EQ(0, ioctl(vcpu->fd, KVM_SET_GUEST_DEBUG, &dbg));
+	EXPECT_ERRNO(EFAULT, ioctl(vcpu->fd, KVM_SET_GUEST_DEBUG, 8));
+	RUN_TO(vcpu, KVM_EXIT_IO);
+}
+
+static u64 hits;
+
+static void count_hit(struct ex_frame *frame __attribute__((unused)))
+{
+	u64 dr6;
+
+	asm volatile("mov %%dr6, %0" : "=r"(dr6));
+	GUEST_ASSERT_EQ(dr6 & 0xf, 1);
+	asm volatile("mov %0, %%dr6" : : "r"(0xffff0ff0ull));
+	hits++;
+}
+
+static void watch_itself(void)
+{
+	guest_handlers[DB] = count_hit;
+	WRITE_ONCE(watched, 0);
+	for (;;) {
+		GUEST_SYNC(hits);
+		WRITE_ONCE(watched, 1);
+	}
+}
+
+static void set_guest_dr7(struct vcpu *vcpu, u64 dr7)
+{
+	struct kvm_debugregs regs = { .db = { (u64)&watched }, .dr6 = 0xffff0ff0, .dr7 = dr7 };
+
+	IOCTL(vcpu->fd, KVM_SET_DEBUGREGS, &regs);
+}
+
+TEST(the_guests_own_breakpoints)
+{
+	struct vm *vm = vm_create();
+	struct vcpu *vcpu = vcpu_add(vm, watch_itself);
+	struct vcpu *other = vcpu_add_asm(vm, straight_line, straight_line_end);
+
+	NEED_BREAKPOINTS();
+	EXPECT_EQ(0, RUN_SYNC(vcpu));
+	set_guest_dr7(vcpu, 0xd0402); /* 4 bytes, write */
+	EXPECT_EQ(1, RUN_SYNC(vcpu));
+	/* They stay with the vCPU, whoever runs in between. */
+	RUN_TO(other, KVM_EXIT_IO);
+	*guest_ptr(vm, watched) = 7;
+	EXPECT_EQ(2, RUN_SYNC(vcpu));
+	set_guest_dr7(vcpu, 0x400);
+	EXPECT_EQ(2, RUN_SYNC(vcpu));
+}
+
+TEST_MAIN

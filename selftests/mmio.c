@@ -1,0 +1,253 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Instructions that access MMIO: each form makes the accesses of the processor,
+ * in its order, and changes registers and flags as it does.
+ */
+#include <fcntl.h>
+#include "test.h"
+
+#define M GPA_MMIO
+#define CF 1
+#define ZF 0x40
+#define SF 0x80
+#define OF 0x800
+#define NO_FLAGS ~0ull
+
+struct access {
+	u8 write, len;
+	u16 off; /* from M */
+	u64 data;
+};
+
+/*
+ * Before each: rax = 0x1122334455667788, rcx = 3, rdx = 0x0123456789abcdef,
+ * rbx = M + 0x100, rsi = rdi = M, rbp = GPA_FREE, flags clear but for CF if stc.
+ */
+struct form {
+	const char *text;
+	const u8 *code, *end;
+	struct access access[4]; /* up to the first of length 0 */
+	u64 rax, rcx;
+	u64 flags; /* CF, ZF, SF, OF afterwards */
+};
+
+#define RAX 0x1122334455667788ull
+#define RCX 3ull
+#define RDX 0x0123456789abcdefull
+
+#define R(l, o, d) { 0, l, o, d }
+#define W(l, o, d) { 1, l, o, d }
+#define FORM(name, insn) GUEST_ASM(insn_##name, "64", insn "\n hlt\n");
+
+/* name, instruction, accesses, rax, rcx, flags */
+#define FORMS(X)                                                                                   \
+	X(mov_imm8, "movb $0x5a, (%rbx)", (W(1, 0x100, 0x5a)), RAX, RCX, NO_FLAGS)                 \
+	X(mov_imm16, "movw $0x5a5b, (%rbx)", (W(2, 0x100, 0x5a5b)), RAX, RCX, NO_FLAGS)            \
+	X(mov_imm32, "movl $0x5a5b5c5d, 8(%rbx)", (W(4, 0x108, 0x5a5b5c5d)), RAX, RCX, NO_FLAGS)   \
+	X(mov_imm64, "movq $-2, (%rbx)", (W(8, 0x100, -2ull)), RAX, RCX, NO_FLAGS)                 \
+	X(mov_ah, "movb %ah, (%rbx)", (W(1, 0x100, 0x77)), RAX, RCX, NO_FLAGS)                     \
+	X(mov_sib, "movl %eax, 4(%rbx,%rcx,8)", (W(4, 0x11c, 0x55667788)), RAX, RCX, NO_FLAGS)     \
+	X(mov_moffs, "movabsb 0xd0000010, %al", (R(1, 0x10, 0x99)), 0x1122334455667799, RCX,       \
+	  NO_FLAGS)                                                                                \
+	X(mov_load_cl, "movb (%rbx), %cl", (R(1, 0x100, 0xfe)), RAX, 0xfe, NO_FLAGS)               \
+	X(mov_load_ch, "movb (%rbx), %ch", (R(1, 0x100, 0xfe)), RAX, 0xfe03, NO_FLAGS)             \
+	X(movzx8, "movzbl (%rbx), %eax", (R(1, 0x100, 0xfe)), 0xfe, RCX, NO_FLAGS)                 \
+	X(movzx16, "movzwq (%rbx), %rax", (R(2, 0x100, 0xfedc)), 0xfedc, RCX, NO_FLAGS)            \
+	X(movsx8, "movsbq (%rbx), %rax", (R(1, 0x100, 0xfe)), -2ull, RCX, NO_FLAGS)                \
+	X(movsx16, "movswl (%rbx), %eax", (R(2, 0x100, 0x8000)), 0xffff8000, RCX, NO_FLAGS)        \
+	X(movsxd, "movslq (%rbx), %rax", (R(4, 0x100, 0x80000000)), 0xffffffff80000000, RCX,       \
+	  NO_FLAGS)                                                                                \
+	X(add_load, "addl (%rbx), %eax", (R(4, 0x100, 0xaa998878)), 0, RCX, CF | ZF)               \
+	X(add_store, "addw %ax, (%rbx)", (R(2, 0x100, 1), W(2, 0x100, 0x7789)), RAX, RCX, 0)       \
+	X(sub_imm, "subl $2, (%rbx)", (R(4, 0x100, 1), W(4, 0x100, 0xffffffff)), RAX, RCX,         \
+	  CF | SF)                                                                                 \
+	X(adc, "stc; adcb $0, (%rbx)", (R(1, 0x100, 0x7f), W(1, 0x100, 0x80)), RAX, RCX, SF | OF)  \
+	X(and_store, "andq %rax, (%rbx)", (R(8, 0x100, 0xff), W(8, 0x100, 0x88)), RAX, RCX, 0)     \
+	X(or_imm, "orb $0x80, (%rbx)", (R(1, 0x100, 1), W(1, 0x100, 0x81)), RAX, RCX, SF)          \
+	X(xor_store, "xorl %eax, (%rbx)", (R(4, 0x100, 0x55667788), W(4, 0x100, 0)), RAX, RCX, ZF) \
+	X(cmp_load, "cmpl (%rbx), %ecx", (R(4, 0x100, 4)), RAX, RCX, CF | SF)                      \
+	X(cmp_imm, "cmpb $3, (%rbx)", (R(1, 0x100, 3)), RAX, RCX, ZF)                              \
+	X(test_imm, "testl $0x80000000, (%rbx)", (R(4, 0x100, -1u)), RAX, RCX, SF)                 \
+	X(inc, "incl (%rbx)", (R(4, 0x100, 0x7fffffff), W(4, 0x100, 0x80000000)), RAX, RCX,        \
+	  SF | OF)                                                                                 \
+	X(dec, "decb (%rbx)", (R(1, 0x100, 1), W(1, 0x100, 0)), RAX, RCX, ZF)                      \
+	X(neg, "negl (%rbx)", (R(4, 0x100, 1), W(4, 0x100, -1u)), RAX, RCX, CF | SF)               \
+	X(not, "notw (%rbx)", (R(2, 0x100, 0xff), W(2, 0x100, 0xff00)), RAX, RCX, NO_FLAGS)        \
+	X(xchg, "xchgl %ecx, (%rbx)", (R(4, 0x100, 0x42), W(4, 0x100, 3)), RAX, 0x42, NO_FLAGS)    \
+	X(bt, "btl $5, (%rbx)", (R(4, 0x100, 0x20)), RAX, RCX, NO_FLAGS)                           \
+	X(bts, "btsl $5, (%rbx)", (R(4, 0x100, 0), W(4, 0x100, 0x20)), RAX, RCX, NO_FLAGS)         \
+	X(shl, "shll $1, (%rbx)", (R(4, 0x100, 0x40000000), W(4, 0x100, 0x80000000)), RAX, RCX,    \
+	  NO_FLAGS)                                                                                \
+	X(sete, "cmp %eax, %eax; sete (%rbx)", (W(1, 0x100, 1)), RAX, RCX, ZF)                     \
+	X(cmov_not, "clc; cmovcl (%rbx), %eax", (R(4, 0x100, 5)), 0x55667788, RCX, NO_FLAGS)       \
+	X(push_mem, "pushq (%rbx); popq %rax", (R(8, 0x100, 0xabcd)), 0xabcd, RCX, NO_FLAGS)       \
+	X(stos, "movb $1, %cl; rep stosl",                                                         \
+	  (W(4, 0, 0x55667788)), RAX, 0, NO_FLAGS)                                                 \
+	X(rep_stos, "rep stosw", (W(2, 0, 0x7788), W(2, 2, 0x7788), W(2, 4, 0x7788)), RAX, 0,      \
+	  NO_FLAGS)                                                                                \
+	X(lods, "lodsb", (R(1, 0, 0xee)), 0x11223344556677ee, RCX, NO_FLAGS)                       \
+	X(movs_to_mmio, "mov %rbp, %rsi; rep movsl",                                               \
+	  (W(4, 0, 0x03020100), W(4, 4, 0x07060504), W(4, 8, 0x0b0a0908)), RAX, 0, NO_FLAGS)       \
+	X(movs_from_mmio, "mov %rbp, %rdi; movsq; movq (%rbp), %rax",                              \
+	  (R(8, 0, 0x1020304050607080)), 0x1020304050607080, RCX, NO_FLAGS)                        \
+	X(scas, "scasb", (R(1, 0, 0x88)), RAX, RCX, ZF)                                            \
+	X(sse_store, "movd %eax, %xmm1; pshufd $0, %xmm1, %xmm1; movdqu %xmm1, (%rbx)",            \
+	  (W(8, 0x100, 0x5566778855667788), W(8, 0x108, 0x5566778855667788)), RAX, RCX, NO_FLAGS)  \
+	X(sse_load, "movdqu (%rbx), %xmm1; movq %xmm1, %rax",                                      \
+	  (R(8, 0x100, 0x42), R(8, 0x108, 0)), 0x42, RCX, NO_FLAGS)                                \
+	X(movnti, "movnti %eax, (%rbx)", (W(4, 0x100, 0x55667788)), RAX, RCX, NO_FLAGS)            \
+	X(addr32, "movl %eax, (%ebx)", (W(4, 0x100, 0x55667788)), RAX, RCX, NO_FLAGS)              \
+	X(rex_r8, "mov %rbx, %r9; movb %al, (%r9)", (W(1, 0x100, 0x88)), RAX, RCX, NO_FLAGS)       \
+	X(locked, "lock; orl $1, (%rbx)", (R(4, 0x100, 0), W(4, 0x100, 1)), RAX, RCX, 0)
+
+#define UNPAREN(...) __VA_ARGS__
+#define X_CODE(name, insn, acc, rax, rcx, flags) FORM(name, insn)
+#define X_ROW(name, insn, acc, rax, rcx, flags)                                                    \
+	{ insn, insn_##name, insn_##name##_end, { UNPAREN acc }, rax, rcx, flags },
+
+FORMS(X_CODE)
+
+static const struct form forms[] = { FORMS(X_ROW) };
+
+static void start_form(struct vcpu *vcpu, const struct form *f)
+{
+	struct kvm_regs regs = {
+		.rip = GPA_CODE, .rflags = 2, .rsp = GPA_STACKS + STACK_SIZE,
+		.rax = RAX, .rcx = RCX, .rdx = RDX, .rbx = M + 0x100,
+		.rsi = M, .rdi = M, .rbp = GPA_FREE,
+	};
+	u8 *src = gpa_ptr(vcpu->vm, GPA_FREE);
+
+	memcpy(gpa_ptr(vcpu->vm, GPA_CODE), f->code, f->end - f->code);
+	for (int i = 0; i < 16; i++)
+		src[i] = i;
+	vcpu_set_regs(vcpu, &regs);
+}
+
+TEST(each_form_of_instruction)
+{
+	static const u8 hlt[] = { 0xf4 };
+	struct vcpu *vcpu = vcpu_add_asm(vm_create(), hlt, hlt + 1);
+	struct kvm_run *run = vcpu->run;
+
+	for (int i = 0; i < ARRAY_SIZE(forms); i++) {
+		const struct form *f = &forms[i];
+		const struct access *a;
+		struct kvm_regs regs;
+
+		start_form(vcpu, f);
+		for (a = f->access; a->len; a++) {
+			vcpu_run(vcpu);
+			ASSERT_EQ(KVM_EXIT_MMIO, run->exit_reason)
+				TH_LOG("%s", f->text);
+			EXPECT_EQ(a->write, run->mmio.is_write)
+				TH_LOG("%s", f->text);
+			EXPECT_EQ(M + a->off, run->mmio.phys_addr)
+				TH_LOG("%s", f->text);
+			EXPECT_EQ(a->len, run->mmio.len)
+				TH_LOG("%s", f->text);
+			if (!a->write)
+				memcpy(run->mmio.data, &a->data, a->len);
+			else if (memcmp(run->mmio.data, &a->data, a->len))
+				FAIL("%s: wrote other data", f->text);
+		}
+		vcpu_run(vcpu);
+		ASSERT_EQ(KVM_EXIT_HLT, run->exit_reason)
+			TH_LOG("%s", f->text);
+		regs = vcpu_regs(vcpu);
+		EXPECT_EQ(GPA_CODE + (f->end - f->code), regs.rip)
+			TH_LOG("%s", f->text);
+		EXPECT_EQ(f->rax, regs.rax)
+			TH_LOG("%s", f->text);
+		EXPECT_EQ(f->rcx, regs.rcx)
+			TH_LOG("%s", f->text);
+		if (f->flags != NO_FLAGS)
+			EXPECT_EQ(f->flags, regs.rflags & (CF | ZF | SF | OF));
+	}
+}
+
+/* 16 MiB: within reach of a displacement, and no memory either. */
+GUEST_ASM(rip_relative, "64", "movw $0x1234, 0x1000000 - 0x8009(%rip)\n hlt\n");
+
+TEST(rip_relative_counts_from_the_next_instruction)
+{
+	struct vcpu *vcpu = vcpu_add_asm(vm_create(), rip_relative, rip_relative_end);
+
+	RUN_TO(vcpu, KVM_EXIT_MMIO);
+	EXPECT_EQ(0x1000000, vcpu->run->mmio.phys_addr);
+	EXPECT_EQ(2, vcpu->run->mmio.len);
+	RUN_TO(vcpu, KVM_EXIT_HLT);
+}
+
+GUEST_ASM(real_mode_mmio, "16",
+	  "mov $0xb800, %ax\n mov %ax, %es\n mov $0x10, %di\n mov $0x1234, %ax\n stosw\n"
+	  "movb %es:0x20, %al\n hlt\n");
+
+TEST(real_mode_segments)
+{
+	struct vm *vm = vm_create_empty();
+	struct vcpu *vcpu;
+
+	/* Memory ends at 640 KiB. */
+	vm->mem = vm_add_memory(vm, 0, 0, 0xa0000, 0);
+	vcpu = vcpu_add_real(vm, real_mode_mmio, real_mode_mmio_end);
+	RUN_TO(vcpu, KVM_EXIT_MMIO);
+	EXPECT_EQ(0xb8010, vcpu->run->mmio.phys_addr);
+	EXPECT_EQ(2, vcpu->run->mmio.len);
+	EXPECT_EQ(0x34, vcpu->run->mmio.data[0]);
+	RUN_TO(vcpu, KVM_EXIT_MMIO);
+	EXPECT_EQ(0xb8020, vcpu->run->mmio.phys_addr);
+	EXPECT_EQ(0, vcpu->run->mmio.is_write);
+	vcpu->run->mmio.data[0] = 0x99;
+	RUN_TO(vcpu, KVM_EXIT_HLT);
+	EXPECT_EQ(0x1299, vcpu_regs(vcpu).rax & 0xffff);
+}
+
+GUEST_ASM(prot_mode_mmio, "32",
+	  "movl $0xd0000000, %ebx\n movw $0x1234, 2(%ebx)\n addr16 movl %eax, 0x1000\n"
+	  "push (%ebx)\n pop %eax\n hlt\n");
+
+TEST(protected_mode_sizes)
+{
+	struct vcpu *vcpu = vcpu_add_prot(vm_create(), prot_mode_mmio, prot_mode_mmio_end);
+
+	RUN_TO(vcpu, KVM_EXIT_MMIO);
+	EXPECT_EQ(M + 2, vcpu->run->mmio.phys_addr);
+	EXPECT_EQ(2, vcpu->run->mmio.len);
+	RUN_TO(vcpu, KVM_EXIT_MMIO);
+	EXPECT_EQ(M, vcpu->run->mmio.phys_addr);
+	EXPECT_EQ(4, vcpu->run->mmio.len);
+	memcpy(vcpu->run->mmio.data, "\x78\x56\x34\x12", 4);
+	RUN_TO(vcpu, KVM_EXIT_HLT);
+	EXPECT_EQ(0x12345678, vcpu_regs(vcpu).rax);
+}
+
+static void faulting_mmio(void)
+{
+	volatile u64 *pte = (u64 *)pte_gpa(GPA_FREE);
+	u64 err;
+
+	/* A string copy from MMIO to a page that is not there: the page fault comes. */
+	*pte = 0;
+	invlpg(GPA_FREE);
+	GUEST_ASSERT_EQ(TRY_ERR(err, "movsq", "S"((u64)M), "D"((u64)GPA_FREE)), PF);
+	GUEST_ASSERT_EQ(err, 2);
+	GUEST_ASSERT_EQ(read_cr2(), GPA_FREE);
+	GUEST_DONE();
+}
+
+TEST(faults_of_emulated_instructions)
+{
+	struct vcpu *vcpu = vcpu_add(vm_create(), faulting_mmio);
+
+	/* Whether the read is made before is not defined. */
+	vcpu_run(vcpu);
+	if (vcpu->run->exit_reason == KVM_EXIT_MMIO) {
+		RUN_DONE(vcpu);
+	} else {
+		ASSERT_TRUE(is_ucall(vcpu));
+		EXPECT_EQ(UCALL_DONE, vcpu_regs(vcpu).rdi);
+	}
+}
+
+TEST_MAIN
