@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: GPL-2.0
+#
+# minivirt. `make help` tells what there is.
+# The module itself is built by Kbuild from the file of that name.
+
+# In a recipe: the directory of the kernel to build for
+find-kdir = kdir=$(or $(KDIR),$$(testbed/kdir))
+
+PREFIX	?= /usr/local
+WERROR	?=
+
+all: modules programs selftests
+
+help:
+	@echo 'make               build the module, the runner and the selftests'
+	@echo 'make modules       the module alone, for the kernel of KDIR= (V=1 W=1 C=1 as usual)'
+	@echo 'make run           boot a Linux guest to a shell, here with VT-x, else in the testbed'
+	@echo "make run CMD='...' run one command in the guest; also CPUS=, MEM= (MiB), KERNEL=, CPU=svm"
+	@echo 'make test          build with -Werror, check, run the unit tests, the selftests, a guest'
+	@echo 'make check         the static checks alone: sparse, checkpatch, W=1, shellcheck'
+	@echo 'make unit          the unit tests alone'
+	@echo 'make test-debug    the selftests on a kernel with KASAN, lockdep, kmemleak'
+	@echo 'make test-kvm      the selftests on stock KVM, the check of the tests themselves'
+	@echo '                   CPU=svm: on AMD-V; KERNEL=debian-6.1, debian-6.12; TESTS="lifecycle ..."'
+	@echo 'make bench         measure KVM and minivirt side by side in the testbed'
+	@echo '                   BENCH_ARGS="--cpu svm --mitigations all cpuid pio-out", --help'
+	@echo 'make bench-check   the same; fails if a figure got worse by more than 3 %'
+	@echo 'make bench-real    measure on this machine, in cycles'
+	@echo 'make install       the module and the runner, below DESTDIR= and PREFIX='
+	@echo 'make clean'
+	@echo 'testbed/run --help one command in an emulated machine with VT-x or AMD-V'
+
+modules modules_install:
+	@$(find-kdir) && $(MAKE) -C "$$kdir" M=$(CURDIR) $(if $(WERROR),KCFLAGS=-Werror) $@
+
+programs:
+	$(MAKE) -C userspace-vmm WERROR=$(WERROR)
+
+selftests:
+	$(MAKE) -C selftests
+
+install: modules programs
+	$(find-kdir) && $(MAKE) -C "$$kdir" M=$(CURDIR) INSTALL_MOD_PATH=$(DESTDIR) modules_install
+	$(MAKE) -C userspace-vmm DESTDIR=$(DESTDIR) PREFIX=$(PREFIX) install
+
+# What is built for one kernel is of no use to another, so there is no kernel to ask here.
+clean:
+	$(MAKE) -C userspace-vmm clean
+	$(MAKE) -C selftests clean
+	$(MAKE) -C bench clean
+	rm -rf .tmp_versions Module.symvers modules.order minivirt.ko minivirt.mod minivirt.mod.c
+	find . -maxdepth 1 \( -name '*.o' -o -name '.*.cmd' \) -delete
+	find kmod \( -name '*.o' -o -name '.*.cmd' \) -delete
+
+# The guest and the selftests
+CPU	?= vmx
+KERNEL	?=
+CPUS	?=
+MEM	?=
+CMD	?=
+TESTS	?=
+testbed-options = --cpu $(CPU) $(if $(KERNEL),--kernel $(KERNEL))
+
+run: export GUEST_COMMAND = $(CMD)
+run:
+	@testbed/guest $(testbed-options) $(if $(CPUS),--cpus $(CPUS)) $(if $(MEM),--mem $(MEM)) \
+		$(if $(CMD),"$$GUEST_COMMAND")
+
+test:
+	@testbed/test
+
+check unit:
+	@testbed/test $@
+
+test-kvm test-debug:
+	@testbed/test $(testbed-options) $@ $(TESTS)
+
+.PHONY: all help modules modules_install programs selftests install clean
+bench:
+	@bench/run $(BENCH_ARGS)
+
+bench-check:
+	@bench/run --check $(BENCH_ARGS)
+
+bench-real:
+	@bench/run --real $(BENCH_ARGS)
+
+.PHONY: run bench bench-check bench-real test check unit test-kvm test-debug
