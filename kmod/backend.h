@@ -59,6 +59,7 @@ enum mv_event_type { MV_EVENT_IRQ, MV_EVENT_NMI, MV_EVENT_EXCEPTION };
  * @finish_exit: make a MV_EXIT_UNFINISHED another, by what @run could not do with interrupts
  *	off, as to decode the instruction
  * @skip_len: length of the instruction to skip, when exit.insn_len is 0
+ * @skip_fetches: @skip_len reads guest memory; set by @setup
  * @flush_tlb: drop the VM's second-stage translations on this CPU
  * @dump: the control block to the kernel log, for a failed entry
  */
@@ -68,6 +69,7 @@ struct mv_backend {
 	u64 features;
 	const struct mv_pt_format *pt_format;
 	size_t vcpu_size;
+	bool skip_fetches;
 
 	int (*setup)(void);
 	void (*unsetup)(void);

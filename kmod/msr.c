@@ -445,6 +445,24 @@ int mv_get_msr(struct mv_vcpu *vcpu, u32 msr, u64 *val, bool host)
 	return 0;
 }
 
+/* Of those the ones that guests write all the time; an IPI to many takes too long for it. */
+bool mv_wrmsr_is_fast(struct mv_vcpu *vcpu)
+{
+	u32 low = vcpu->gpr[MV_RAX], dest = vcpu->gpr[MV_RDX];
+
+	switch ((u32)vcpu->gpr[MV_RCX]) {
+	case MSR_IA32_TSC_DEADLINE:
+	case APIC_BASE_MSR + (APIC_SELF_IPI >> 4):
+		return true;
+	case APIC_BASE_MSR + (APIC_ICR >> 4):
+		if (low & APIC_DEST_ALLBUT) /* both bits of the shorthand */
+			return (low & APIC_DEST_ALLBUT) == APIC_DEST_SELF;
+		return !(low & APIC_DEST_LOGICAL) && dest != ~0u;
+	default:
+		return false;
+	}
+}
+
 int mv_set_msr(struct mv_vcpu *vcpu, u32 msr, u64 val, bool host)
 {
 	const struct msr_row *row;

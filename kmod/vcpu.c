@@ -280,15 +280,30 @@ static void take_host_interrupt(void)
 	current->flags &= ~PF_VCPU;
 }
 
+#define FAST_EXITS \
+	(BIT(MV_EXIT_CPUID) | BIT(MV_EXIT_INVD) | BIT(MV_EXIT_RDMSR) | BIT(MV_EXIT_WRMSR))
+static_assert(MV_NR_EXITS <= 32);
+
+/* Whether its handler neither sleeps, nor touches guest memory, nor turns interrupts on. */
+static __always_inline bool exit_is_fast(struct mv_vcpu *vcpu)
+{
+	if (!(FAST_EXITS >> vcpu->exit.reason & 1))
+		return false;
+	if (mv_backend->skip_fetches && !vcpu->exit.insn_len)
+		return false;
+	return vcpu->exit.reason != MV_EXIT_WRMSR || mv_wrmsr_is_fast(vcpu);
+}
+
 /**
- * vcpu_enter() - one entry and exit
+ * vcpu_enter() - one entry and exit; more of them as long as the exits are fast
  * @vcpu: loaded, its requests handled
  *
  * Return: as an exit handler; 1 too when something had to be looked at first.
  */
 static int vcpu_enter(struct mv_vcpu *vcpu)
 {
-	bool debug_regs = unlikely(mv_effective_dr7(vcpu) & MV_DR7_ENABLE);
+	bool debug_regs = unlikely(mv_effective_dr7(vcpu) & MV_DR7_ENABLE), fast;
+	int r;
 
 	preempt_disable();
 	local_irq_disable();
@@ -307,7 +322,14 @@ static int vcpu_enter(struct mv_vcpu *vcpu)
 		switch_fpu_return();
 	load_guest_xstate(vcpu);
 
-	mv_call(run)(vcpu);
+	do {
+		mv_call(run)(vcpu);
+		fast = exit_is_fast(vcpu);
+		if (!fast)
+			break;
+		trace_mv_exit(vcpu);
+		r = mv_handle_exit(vcpu);
+	} while (r > 0 && !READ_ONCE(vcpu->requests) && !xfer_to_guest_mode_work_pending());
 
 	load_host_xstate(vcpu);
 	/* The exit has cleared DR7. */
@@ -320,6 +342,8 @@ static int vcpu_enter(struct mv_vcpu *vcpu)
 	local_irq_enable();
 	preempt_enable();
 
+	if (fast)
+		return r;
 	trace_mv_exit(vcpu);
 	return mv_handle_exit(vcpu);
 }

@@ -300,6 +300,8 @@ static int __init svm_setup(void)
 	}
 	if (boot_cpu_has(X86_FEATURE_NRIPS))
 		b->features |= MINIVIRT_FEATURE_NEXT_RIP;
+	else
+		b->skip_fetches = true;
 	if (boot_cpu_has(X86_FEATURE_PAUSEFILTER))
 		b->features |= MINIVIRT_FEATURE_PLE;
 	svm_pt_format.table |= sme_me_mask;
