@@ -255,6 +255,7 @@ static u8 poll(struct mv_irqchip *chips, struct kvm_pic_state *chip)
 	if (line < 0)
 		return 0;
 	acknowledge(chips, chip, line);
+	update_output(chips);
 	return 0x80 | line;
 }
 
@@ -312,7 +313,6 @@ static int pic_read(struct mv_io_device *dev, struct mv_vcpu *vcpu, u64 port, in
 		return 0;
 	spin_lock_irqsave(&chips->vm->irq_lock, flags);
 	*(u8 *)data = read_port(chips, port);
-	update_output(chips);
 	spin_unlock_irqrestore(&chips->vm->irq_lock, flags);
 	return 0;
 }
