@@ -26,7 +26,7 @@ help:
 	@echo '                   BENCH_ARGS="--cpu svm --mitigations all cpuid pio-out", --help'
 	@echo 'make bench-check   the same; fails if a figure got worse by more than 3 %'
 	@echo 'make bench-real    measure on this machine, in cycles'
-	@echo 'make install       the module and the runner, below DESTDIR= and PREFIX='
+	@echo 'make install       the module, the runner, a udev rule for group kvm, below DESTDIR= and PREFIX='
 	@echo 'make clean'
 	@echo 'testbed/run --help one command in an emulated machine with VT-x or AMD-V'
 
@@ -42,6 +42,8 @@ selftests:
 install: modules programs
 	$(find-kdir) && $(MAKE) -C "$$kdir" M=$(CURDIR) INSTALL_MOD_PATH=$(DESTDIR) modules_install
 	$(MAKE) -C userspace-vmm DESTDIR=$(DESTDIR) PREFIX=$(PREFIX) install
+	install -D -m 644 udev/60-minivirt.rules $(DESTDIR)$(PREFIX)/lib/udev/rules.d/60-minivirt.rules
+	$(if $(DESTDIR),,getent group kvm >/dev/null || groupadd --system kvm)
 
 # What is built for one kernel is of no use to another, so there is no kernel to ask here.
 clean:

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Load and unload, /dev/minivirt, the system ioctls. */
+/* Load and unload, /dev/minivirt and /dev/kvm, the system ioctls. */
 #include <linux/cpu.h>
 #include <linux/cpuhotplug.h>
 #include <linux/fs.h>
@@ -19,6 +19,10 @@
 bool mv_dump_on_failure;
 module_param_named(dump, mv_dump_on_failure, bool, 0644);
 MODULE_PARM_DESC(dump, "print the control block to the kernel log when a VM entry fails");
+
+static bool kvm_node __ro_after_init;
+module_param(kvm_node, bool, 0444);
+MODULE_PARM_DESC(kvm_node, "also be /dev/kvm, for programs whose path is fixed");
 
 struct mv_backend *mv_backend __ro_after_init;
 struct mv_host mv_host __ro_after_init;
@@ -93,7 +97,7 @@ static struct platform_driver mv_platform_driver = {
 
 static struct platform_device *mv_platform_device;
 
-/* ---- /dev/minivirt ---- */
+/* ---- /dev/minivirt and /dev/kvm ---- */
 
 static long get_info(struct minivirt_info __user *arg)
 {
@@ -157,6 +161,36 @@ static struct miscdevice mv_misc = {
 	.fops = &dev_fops,
 	.mode = 0600,
 };
+
+static struct miscdevice mv_kvm_misc = {
+	.minor = KVM_MINOR,
+	.name = "kvm",
+	.fops = &dev_fops,
+	.mode = 0600,
+};
+
+static int __init register_nodes(void)
+{
+	int r;
+
+	r = misc_register(&mv_misc);
+	if (r || !kvm_node)
+		return r;
+	r = misc_register(&mv_kvm_misc);
+	if (r) {
+		misc_deregister(&mv_misc);
+		if (r == -EBUSY)
+			pr_err("kvm_node=1: /dev/kvm is taken, unload kvm_intel or kvm_amd first\n");
+	}
+	return r;
+}
+
+static void unregister_nodes(void)
+{
+	if (kvm_node)
+		misc_deregister(&mv_kvm_misc);
+	misc_deregister(&mv_misc);
+}
 
 /* ---- load and unload ---- */
 
@@ -222,7 +256,7 @@ static int __init minivirt_init(void)
 	r = PTR_ERR_OR_ZERO(mv_platform_device);
 	if (r)
 		goto unregister_driver;
-	r = misc_register(&mv_misc);
+	r = register_nodes();
 	if (r)
 		goto unregister_device;
 	pr_info("%s, version " MV_VERSION "\n", mv_backend->name);
@@ -246,7 +280,7 @@ unsetup:
 
 static void __exit minivirt_exit(void)
 {
-	misc_deregister(&mv_misc);
+	unregister_nodes();
 	platform_device_unregister(mv_platform_device);
 	platform_driver_unregister(&mv_platform_driver);
 	unregister_reboot_notifier(&mv_reboot_nb);

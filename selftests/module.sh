@@ -70,6 +70,12 @@ vm_cycle()
 	./vmcycle --dev "$dev" "$1"
 }
 
+# The stock KVM module that fits this processor
+stock_kvm()
+{
+	modprobe kvm-intel 2>/dev/null || modprobe kvm-amd 2>/dev/null
+}
+
 if [ "$dev" != /dev/minivirt ]; then
 	echo "1..0 # SKIP for /dev/minivirt"
 	exit 4
@@ -80,7 +86,7 @@ if [ "$(id -u)" != 0 ] || ! { loaded || modprobe minivirt 2>/dev/null; }; then
 fi
 
 echo "TAP version 13"
-echo "1..7"
+echo "1..10"
 
 [ -c "$dev" ]
 result $? "the device is there when the module is loaded"
@@ -109,6 +115,25 @@ result $? "$cycles times loaded and unloaded: no memory lost"
 modprobe minivirt
 ! leaks vm_cycle
 result $? "$cycles VMs made and ended: no memory lost"
+
+rmmod minivirt
+modprobe minivirt kvm_node=1 && [ -c /dev/kvm ] && [ -c "$dev" ] &&
+	./vmcycle --dev /dev/kvm 1 && ./vmcycle --dev "$dev" 1
+result $? "kvm_node=1: /dev/kvm is minivirt, beside the device"
+
+rmmod minivirt && [ ! -e /dev/kvm ] && [ ! -e "$dev" ]
+result $? "rmmod takes both away"
+
+if stock_kvm; then
+	! modprobe minivirt kvm_node=1 2>/dev/null && ! loaded && [ ! -e "$dev" ] && [ -c /dev/kvm ] &&
+		dmesg | tail -n 3 | grep -q '/dev/kvm is taken'
+	result $? "kvm_node=1 while a KVM module has /dev/kvm: refused, the log says why"
+	rmmod kvm-intel 2>/dev/null || rmmod kvm-amd
+else
+	n=$((n + 1))
+	echo "ok $n # SKIP no KVM module"
+fi
+modprobe minivirt
 
 if command -v minivirt >/dev/null; then
 	info=$(minivirt info) && echo "$info" | grep -qi 'vmx\|svm'
