@@ -60,6 +60,7 @@ enum mv_event_type { MV_EVENT_IRQ, MV_EVENT_NMI, MV_EVENT_EXCEPTION };
  *	off, as to decode the instruction
  * @skip_len: length of the instruction to skip, when exit.insn_len is 0
  * @skip_fetches: @skip_len reads guest memory; set by @setup
+ * @fault_has_len: @skip_len knows it after MV_EXIT_PAGE_FAULT, too
  * @flush_tlb: drop the VM's second-stage translations on this CPU
  * @dump: the control block to the kernel log, for a failed entry
  */
@@ -70,6 +71,7 @@ struct mv_backend {
 	const struct mv_pt_format *pt_format;
 	size_t vcpu_size;
 	bool skip_fetches;
+	bool fault_has_len;
 
 	int (*setup)(void);
 	void (*unsetup)(void);

@@ -168,7 +168,9 @@ static int op_pio_out(struct mv_emul *e, u16 port, unsigned int size, unsigned i
 			break;
 	if (i == count)
 		return MV_EMUL_OK;
-	mv_pio_to_user(vcpu, port, size, false, count);
+	/* Of units that differ, some may be for an eventfd; a ring may become full. */
+	memmove(e->pio_data, e->pio_data + i * size, (count - i) * size);
+	mv_pio_to_user(vcpu, port, size, false, count - i);
 	return MV_EMUL_POSTED;
 }
 

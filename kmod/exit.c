@@ -419,6 +419,19 @@ static int handle_io(struct mv_vcpu *vcpu)
 
 /* ---- second-stage faults ---- */
 
+/*
+ * A write to an eventfd that takes any length: what the instruction writes does
+ * not matter, so where the hardware tells its length it is not even fetched.
+ */
+static bool ring_doorbell(struct mv_vcpu *vcpu)
+{
+	struct mv_exit *exit = &vcpu->exit;
+
+	return mv_backend->fault_has_len && exit->fault.access == MV_ACCESS_WRITE &&
+	       !exit->fault.in_walk && !mv_lapic_mmio_hit(vcpu, exit->fault.gpa) &&
+	       !mv_bus_access(vcpu, MV_MMIO_BUS, exit->fault.gpa, 0, NULL, true);
+}
+
 static int handle_page_fault(struct mv_vcpu *vcpu)
 {
 	int r = mv_mmu_fault(vcpu, vcpu->exit.fault.gpa, vcpu->exit.fault.access);
@@ -433,6 +446,8 @@ static int handle_page_fault(struct mv_vcpu *vcpu)
 	/* The stack or the tables of an event in delivery cannot be emulated. */
 	if (vcpu->pending.any)
 		return mv_internal_error(vcpu, KVM_INTERNAL_ERROR_DELIVERY_EV);
+	if (ring_doorbell(vcpu))
+		return mv_skip_insn(vcpu);
 	return mv_emulate_mmio(vcpu);
 }
 

@@ -128,7 +128,7 @@ static long dev_ioctl(struct file *file, unsigned int nr, unsigned long arg)
 	case KVM_CHECK_EXTENSION:
 		return mv_check_extension(NULL, arg);
 	case KVM_GET_VCPU_MMAP_SIZE:
-		return arg ? -EINVAL : (KVM_PIO_PAGE_OFFSET + 1) * PAGE_SIZE;
+		return arg ? -EINVAL : (KVM_COALESCED_MMIO_PAGE_OFFSET + 1) * PAGE_SIZE;
 	case KVM_GET_SUPPORTED_CPUID:
 		return mv_get_supported_cpuid(uarg);
 	case KVM_GET_MSR_INDEX_LIST:

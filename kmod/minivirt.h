@@ -401,6 +401,8 @@ struct mv_vm {
 static inline int mv_nr_vcpus(struct mv_vm *vm)
 {
 	return smp_load_acquire(&vm->nr_vcpus); /* pairs with vcpu_publish() */
+	spinlock_t ring_lock; /* of coalesced_ring: who adds to it */
+	struct kvm_coalesced_mmio_ring *coalesced_ring; /* a page; NULL: never asked for */
 }
 
 #define mv_for_each_vcpu(i, vcpu, vm)                                                      \
@@ -729,7 +731,7 @@ int mv_irq_tpr_below(struct mv_vcpu *vcpu); /* CR8 to intercept below for the hi
 struct mv_io_device;
 
 struct mv_io_ops {
-	/* 0: done; -EOPNOTSUPP: not for this device, go on looking. */
+	/* 0: done; -EOPNOTSUPP: not for this device, go on looking.  @read may be missing. */
 	int (*read)(struct mv_io_device *dev, struct mv_vcpu *vcpu, u64 addr, int len, void *data);
 	int (*write)(struct mv_io_device *dev, struct mv_vcpu *vcpu, u64 addr, int len,
 		     const void *data);
@@ -745,7 +747,20 @@ int mv_bus_register(struct mv_vm *vm, enum mv_bus_id bus, u64 addr, u64 len,
 		    struct mv_io_device *dev); /* vm->slots_lock held */
 void mv_bus_unregister(struct mv_vm *vm, enum mv_bus_id bus, struct mv_io_device *dev);
 int mv_bus_access(struct mv_vcpu *vcpu, enum mv_bus_id bus, u64 addr, int len, void *data,
-		  bool write); /* 0, or -EOPNOTSUPP: for userspace */
+		  bool write);
 void mv_bus_destroy(struct mv_vm *vm);
 
 #endif /* MINIVIRT_H */
+	/* Optional, with one range only: at the end of the VM. */
+	void (*destroy)(struct mv_io_device *dev);
+struct mv_io_device *mv_bus_find(struct mv_vm *vm, enum mv_bus_id bus,
+				 bool (*match)(const struct mv_io_device *dev, const void *arg),
+				 const void *arg);
+/* 0, or -EOPNOTSUPP: for userspace. @len 0: a write, for who takes one of any length. */
+/* ---- io/ioeventfd.c, io/coalesced.c ---------------------------------------- */
+
+long mv_ioeventfd_ioctl(struct mv_vm *vm, const struct kvm_ioeventfd __user *arg);
+long mv_coalesced_ioctl(struct mv_vm *vm, const struct kvm_coalesced_mmio_zone __user *arg,
+			bool add);
+struct kvm_coalesced_mmio_ring *mv_coalesced_ring(struct mv_vm *vm);
+

@@ -543,20 +543,25 @@ void mv_vcpu_reset(struct mv_vcpu *vcpu, bool init)
 static vm_fault_t vcpu_fault(struct vm_fault *vmf)
 {
 	struct mv_vcpu *vcpu = vmf->vma->vm_file->private_data;
-	struct page *page;
+	void *page;
 
 	switch (vmf->pgoff) {
 	case 0:
-		page = virt_to_page(vcpu->run);
+		page = vcpu->run;
 		break;
 	case KVM_PIO_PAGE_OFFSET:
-		page = virt_to_page(vcpu->pio_data);
+		page = vcpu->pio_data;
+		break;
+	case KVM_COALESCED_MMIO_PAGE_OFFSET:
+		page = mv_coalesced_ring(vcpu->vm);
+		if (!page)
+			return VM_FAULT_OOM;
 		break;
 	default:
 		return VM_FAULT_SIGBUS;
 	}
-	get_page(page);
-	vmf->page = page;
+	vmf->page = virt_to_page(page);
+	get_page(vmf->page);
 	return 0;
 }
 

@@ -30,6 +30,7 @@ static void vm_destroy(struct mv_vm *vm)
 		mv_vcpu_destroy(vcpu);
 	xa_destroy(&vm->vcpus);
 	mv_bus_destroy(vm);
+	free_page((unsigned long)vm->coalesced_ring);
 	cleanup_srcu_struct(&vm->srcu);
 	mmdrop(vm->mm);
 	mv_mmu_free_vm(vm);
@@ -63,6 +64,7 @@ static const struct {
 	{ KVM_CAP_PIT, 1 },
 	{ KVM_CAP_NOP_IO_DELAY, 1 },
 	{ KVM_CAP_MP_STATE, 1 },
+	{ KVM_CAP_COALESCED_MMIO, KVM_COALESCED_MMIO_PAGE_OFFSET },
 	{ KVM_CAP_SYNC_MMU, 1 },
 	{ KVM_CAP_DESTROY_MEMORY_REGION_WORKS, 1 },
 	{ KVM_CAP_USER_NMI, 1 },
@@ -75,6 +77,7 @@ static const struct {
 	{ KVM_CAP_SET_BOOT_CPU_ID, 1 },
 	{ KVM_CAP_PIT_STATE2, 1 },
 	{ KVM_CAP_SET_IDENTITY_MAP_ADDR, 1 },
+	{ KVM_CAP_IOEVENTFD, 1 },
 	{ KVM_CAP_INTERNAL_ERROR_DATA, 1 },
 	{ KVM_CAP_VCPU_EVENTS, 1 },
 	{ KVM_CAP_DEBUGREGS, 1 },
@@ -86,10 +89,12 @@ static const struct {
 	{ KVM_CAP_TSC_DEADLINE_TIMER, 1 },
 	{ KVM_CAP_SIGNAL_MSI, 1 },
 	{ KVM_CAP_READONLY_MEM, 1 },
+	{ KVM_CAP_IOEVENTFD_NO_LENGTH, 1 },
 	{ KVM_CAP_EXT_EMUL_CPUID, 0 },
 	{ KVM_CAP_CHECK_EXTENSION_VM, 1 },
 	{ KVM_CAP_ENABLE_CAP_VM, 1 },
 	{ KVM_CAP_VM_ATTRIBUTES, 0 },
+	{ KVM_CAP_IOEVENTFD_ANY_LENGTH, 1 },
 	{ KVM_CAP_IMMEDIATE_EXIT, 1 },
 	{ KVM_CAP_MAX_VCPU_ID, MV_MAX_VCPU_ID },
 	{ KVM_CAP_GET_MSR_FEATURES, 1 },
@@ -99,6 +104,7 @@ static const struct {
 };
 
 int mv_check_extension(struct mv_vm *vm, long cap)
+	{ KVM_CAP_COALESCED_PIO, 1 },
 {
 	int i;
 
@@ -226,6 +232,11 @@ static const struct file_operations vm_fops = {
 	.owner = THIS_MODULE,
 	.release = vm_release,
 	.unlocked_ioctl = vm_ioctl,
+	case KVM_IOEVENTFD:
+		return mv_ioeventfd_ioctl(vm, uarg);
+	case KVM_REGISTER_COALESCED_MMIO:
+	case KVM_UNREGISTER_COALESCED_MMIO:
+		return mv_coalesced_ioctl(vm, uarg, nr == KVM_REGISTER_COALESCED_MMIO);
 	.compat_ioctl = compat_ptr_ioctl,
 	.llseek = noop_llseek,
 };
@@ -242,6 +253,7 @@ static struct mv_vm *vm_alloc(void)
 	mutex_init(&vm->lock);
 	mutex_init(&vm->slots_lock);
 	spin_lock_init(&vm->irq_lock);
+	spin_lock_init(&vm->ring_lock);
 	xa_init(&vm->vcpus);
 	r = init_srcu_struct(&vm->srcu);
 	if (r)

@@ -504,6 +504,12 @@ static int __init vmx_setup(void)
 	if (r)
 		return r;
 	vmx_init_active_lists();
+	/*
+	 * Processors tell the length of an instruction that made an EPT
+	 * violation. SDM 28.2.5 does not promise it, and a hypervisor below
+	 * this one may leave it out.
+	 */
+	mv_vmx_backend.fault_has_len = !boot_cpu_has(X86_FEATURE_HYPERVISOR);
 
 	vmx_msr_bitmap = (void *)__get_free_page(GFP_KERNEL);
 	if (!vmx_msr_bitmap)
