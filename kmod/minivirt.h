@@ -17,6 +17,7 @@
 #include <linux/refcount.h>
 #include <linux/sched.h>
 #include <linux/srcu.h>
+#include <linux/workqueue.h>
 #include <linux/xarray.h>
 #include <asm/cpufeature.h>
 #include <asm/fpu/api.h>
@@ -387,6 +388,9 @@ struct mv_vm {
 	struct mv_irqchip *irqchip; /* NULL, or PIC + IOAPIC (+ PIT); smp_load_acquire() */
 	struct mv_routing __rcu *routing;
 	struct mv_apic_map __rcu *apic_map; /* irq/apicmap.c: APIC ID to vCPU */
+	struct list_head irqfds; /* irq/irqfd.c: all, under lock */
+	struct list_head resampled_irqfds; /* under irq_lock */
+	struct work_struct irqfd_reaper;
 	bool split_irqchip;
 	u32 x2apic_api; /* KVM_X2APIC_API_*, of KVM_CAP_X2APIC_API */
 
@@ -723,6 +727,8 @@ int mv_apic_take_events(struct mv_vcpu *vcpu); /* in the run loop */
 void mv_apic_map_update(struct mv_vm *vm); /* a vCPU was added to vm->vcpus; sleeps */
 /* Only with a local APIC: */
 bool mv_irq_pending(struct mv_vcpu *vcpu); /* an interrupt could be taken, RFLAGS.IF apart */
+void mv_irqfd_init_vm(struct mv_vm *vm);
+void mv_irqfd_release_vm(struct mv_vm *vm); /* the VM's own descriptor is closed */
 int mv_irq_take(struct mv_vcpu *vcpu); /* interrupt acknowledge: the vector, -1 none */
 int mv_irq_tpr_below(struct mv_vcpu *vcpu); /* CR8 to intercept below for the highest IRR; -1 */
 

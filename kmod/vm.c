@@ -71,6 +71,7 @@ static const struct {
 	{ KVM_CAP_SET_GUEST_DEBUG, 1 },
 	{ KVM_CAP_REINJECT_CONTROL, 1 },
 	{ KVM_CAP_IRQ_ROUTING, MV_MAX_ROUTES },
+	{ KVM_CAP_IRQFD, 1 },
 	{ KVM_CAP_IRQ_INJECT_STATUS, 1 },
 	{ KVM_CAP_JOIN_MEMORY_REGIONS_WORKS, 1 },
 	{ KVM_CAP_PIT2, 1 },
@@ -89,6 +90,7 @@ static const struct {
 	{ KVM_CAP_TSC_DEADLINE_TIMER, 1 },
 	{ KVM_CAP_SIGNAL_MSI, 1 },
 	{ KVM_CAP_READONLY_MEM, 1 },
+	{ KVM_CAP_IRQFD_RESAMPLE, 1 },
 	{ KVM_CAP_IOEVENTFD_NO_LENGTH, 1 },
 	{ KVM_CAP_EXT_EMUL_CPUID, 0 },
 	{ KVM_CAP_CHECK_EXTENSION_VM, 1 },
@@ -241,6 +243,7 @@ static const struct file_operations vm_fops = {
 	.llseek = noop_llseek,
 };
 
+	mv_irqfd_release_vm(file->private_data);
 static struct mv_vm *vm_alloc(void)
 {
 	struct mv_vm *vm;
@@ -254,6 +257,7 @@ static struct mv_vm *vm_alloc(void)
 	mutex_init(&vm->slots_lock);
 	spin_lock_init(&vm->irq_lock);
 	spin_lock_init(&vm->ring_lock);
+	mv_irqfd_init_vm(vm);
 	xa_init(&vm->vcpus);
 	r = init_srcu_struct(&vm->srcu);
 	if (r)

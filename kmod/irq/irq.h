@@ -224,4 +224,11 @@ void mv_pin_acked(struct mv_irqchip *chips, u32 chip, u32 pin); /* its interrupt
 void mv_pin_unmasked(struct mv_irqchip *chips, u32 chip, u32 pin);
 bool mv_pin_wants_ack(struct mv_irqchip *chips, u32 chip, u32 pin);
 
+/* irqfd.c */
+long mv_irqfd_ioctl(struct mv_vm *vm, const struct kvm_irqfd __user *arg); /* vm->lock held */
+/* With irq_lock held: somebody waits for the end of @gsi's interrupt; it is over. */
+bool mv_irqfd_resamples(struct mv_vm *vm, u32 gsi);
+void mv_irqfd_acked(struct mv_irqchip *chips, u32 gsi);
+
 #endif /* MV_IRQ_H */
+bool mv_send_gsi_msi(struct mv_vm *vm, u32 gsi); /* without the lock */

@@ -96,6 +96,22 @@ int mv_set_irq_locked(struct mv_irqchip *chips, u32 gsi, int level, int source)
 	return level ? send_msi(chips->vm, route->address_lo, route->address_hi, route->data) : -1;
 }
 
+/* If @gsi leads to a message, send it; false: it does not.  From any context. */
+bool mv_send_gsi_msi(struct mv_vm *vm, u32 gsi)
+{
+	const struct mv_route *route;
+	bool msi;
+	int idx;
+
+	idx = srcu_read_lock(&vm->srcu);
+	route = find_route(srcu_dereference(vm->routing, &vm->srcu), gsi);
+	msi = route && route->msi;
+	if (msi)
+		send_msi(vm, route->address_lo, route->address_hi, route->data);
+	srcu_read_unlock(&vm->srcu, idx);
+	return msi;
+}
+
 /* Messages take no lock: they are the way of the fast devices. */
 int mv_set_irq(struct mv_vm *vm, u32 gsi, int level, int source)
 {
@@ -125,15 +141,22 @@ static bool is_pit(struct mv_irqchip *chips, u32 chip, u32 pin)
 	return chips->pit && locked_routing(chips->vm)->gsi[chip][pin] == MV_PIT_GSI;
 }
 
-bool mv_pin_wants_ack(struct mv_irqchip *chips, u32 chip, u32 pin)
+static bool pit_wants_ack(struct mv_irqchip *chips, u32 chip, u32 pin)
 {
 	return is_pit(chips, chip, pin) && chips->pit->reinject;
 }
 
+bool mv_pin_wants_ack(struct mv_irqchip *chips, u32 chip, u32 pin)
+{
+	return pit_wants_ack(chips, chip, pin) ||
+	       mv_irqfd_resamples(chips->vm, locked_routing(chips->vm)->gsi[chip][pin]);
+}
+
 void mv_pin_acked(struct mv_irqchip *chips, u32 chip, u32 pin)
 {
-	if (mv_pin_wants_ack(chips, chip, pin))
+	if (pit_wants_ack(chips, chip, pin))
 		mv_pit_acked(chips);
+	mv_irqfd_acked(chips, locked_routing(chips->vm)->gsi[chip][pin]);
 }
 
 void mv_pin_unmasked(struct mv_irqchip *chips, u32 chip, u32 pin)
@@ -381,6 +404,8 @@ long mv_irq_vm_ioctl(struct mv_vm *vm, unsigned int nr, unsigned long arg)
 	long ret;
 
 	switch (nr) {
+	case KVM_IRQFD:
+		return mv_irqfd_ioctl(vm, arg);
 	case KVM_IRQ_LINE:
 	case KVM_IRQ_LINE_STATUS:
 		return irq_line(vm, argp, nr == KVM_IRQ_LINE_STATUS);

@@ -3,6 +3,8 @@
 #ifndef SELFTESTS_APIC_H
 #define SELFTESTS_APIC_H
 
+#include <stdlib.h>
+#include <string.h>
 #include "vm.h"
 
 #define APIC_BASE_MSR 0x1b
@@ -68,6 +70,25 @@ static inline void enable_x2apic(void)
 	x2apic_write(APIC_SPIV, SPIV_ON);
 }
 
+#define IOAPIC_MMIO 0xfec00000u
+#define RTE_LEVEL 0x8000
+#define RTE_MASKED 0x10000
+#define RTE_REMOTE_IRR 0x4000
+
+static inline u32 ioapic_read(u8 index)
+{
+	*(volatile u32 *)(u64)IOAPIC_MMIO = index;
+	return *(volatile u32 *)(u64)(IOAPIC_MMIO + 0x10);
+}
+
+static inline void ioapic_write(u8 index, u32 val)
+{
+	*(volatile u32 *)(u64)IOAPIC_MMIO = index;
+	*(volatile u32 *)(u64)(IOAPIC_MMIO + 0x10) = val;
+}
+
+#define RTE(pin) (0x10 + 2 * (pin))
+
 /* The host's side. */
 static inline struct kvm_lapic_state lapic_state(struct vcpu *vcpu)
 {
@@ -105,6 +126,34 @@ static inline struct vm *vm_create_with_irqchip(void)
 		if (vm->cpuid->entries[i].function == 1)
 			vm->cpuid->entries[i].ecx |= 1 << 24 | 1 << 21; /* TSC deadline, x2APIC */
 	return vm;
+}
+
+static inline int set_routing(struct vm *vm, const struct kvm_irq_routing_entry *e, u32 nr)
+{
+	struct kvm_irq_routing *routing = calloc(1, sizeof(*routing) + nr * sizeof(*e));
+	int ret;
+
+	routing->nr = nr;
+	if (nr)
+		memcpy(routing->entries, e, nr * sizeof(*e));
+	ret = ioctl(vm->fd, KVM_SET_GSI_ROUTING, routing);
+	free(routing);
+	return ret;
+}
+
+static inline struct kvm_irq_routing_entry pin_route(u32 gsi, u32 chip, u32 pin)
+{
+	return (struct kvm_irq_routing_entry) {
+		.gsi = gsi, .type = KVM_IRQ_ROUTING_IRQCHIP, .u.irqchip = { chip, pin },
+	};
+}
+
+static inline struct kvm_irq_routing_entry msi_route(u32 gsi, u32 address, u32 data)
+{
+	return (struct kvm_irq_routing_entry) {
+		.gsi = gsi, .type = KVM_IRQ_ROUTING_MSI,
+		.u.msi = { .address_lo = address, .data = data },
+	};
 }
 
 #endif /* SELFTESTS_APIC_H */
