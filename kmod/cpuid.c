@@ -311,6 +311,8 @@ long mv_set_cpuid2(struct mv_vcpu *vcpu, struct kvm_cpuid2 __user *arg)
 		return r;
 	}
 	mv_cpuid_derive(vcpu);
+	if (vcpu->lapic)
+		mv_lapic_set_version(vcpu);
 	mv_backend->cpuid_changed(vcpu);
 	kvfree(old);
 	return 0;

@@ -112,7 +112,7 @@ static int handle_irq_window(struct mv_vcpu *vcpu)
 {
 	mv_call(irq_window)(vcpu, false);
 	mv_request(vcpu, MV_REQ_EVENT);
-	if (!vcpu->lapic && vcpu->run->request_interrupt_window && vcpu->user_irq < 0) {
+	if (vcpu->run->request_interrupt_window && mv_takes_user_irq(vcpu)) {
 		vcpu->run->exit_reason = KVM_EXIT_IRQ_WINDOW_OPEN;
 		return 0;
 	}

@@ -35,6 +35,8 @@
 #define MV_MAX_CPUID_ENTRIES 256
 #define MV_MAX_ROUTES 4096
 #define MV_NR_PINS 24
+#define MV_X2APIC_API                                                                      \
+	(KVM_X2APIC_API_USE_32BIT_IDS | KVM_X2APIC_API_DISABLE_BROADCAST_QUIRK)
 #define MV_GUESTDBG_FLAGS                                                                  \
 	(KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_SINGLESTEP | KVM_GUESTDBG_USE_SW_BP |           \
 	 KVM_GUESTDBG_USE_HW_BP | KVM_GUESTDBG_INJECT_DB | KVM_GUESTDBG_INJECT_BP |         \
@@ -206,6 +208,7 @@ enum mv_request {
 	MV_REQ_TLB_FLUSH, /* drop this VM's cached translations on this CPU */
 	MV_REQ_TRIPLE_FAULT, /* report KVM_EXIT_SHUTDOWN */
 	MV_REQ_NMI, /* vcpu->nmi_queued went up */
+	MV_REQ_IOAPIC_EOI, /* tell userspace's IOAPIC of vcpu->eoi_vector */
 };
 
 enum mv_vcpu_mode { MV_OUTSIDE, MV_IN_GUEST };
@@ -261,7 +264,8 @@ struct mv_vcpu {
 	/* Interrupts and NMIs. */
 	atomic_t nmi_queued; /* KVM_NMI and APIC NMIs not yet seen by the loop */
 	u8 nmi_pending; /* 0 to 2, as the processor latches them */
-	int user_irq; /* KVM_INTERRUPT vector without an irqchip; -1: none */
+	int user_irq; /* KVM_INTERRUPT: a vector of userspace's PIC; -1: none */
+	u8 eoi_vector; /* for KVM_EXIT_IOAPIC_EOI */
 	u32 mp_state; /* KVM_MP_STATE_* */
 	unsigned long apic_events; /* irq/: pending INIT, SIPI */
 	u8 sipi_vector;
@@ -391,10 +395,14 @@ struct mv_vm {
 	struct list_head irqfds; /* irq/irqfd.c: all, under lock */
 	struct list_head resampled_irqfds; /* under irq_lock */
 	struct work_struct irqfd_reaper;
-	bool split_irqchip;
+	bool split_irqchip; /* local APICs only; set while there are no vCPUs */
+	u32 nr_ioapic_routes; /* with it: GSIs below are pins of userspace's IOAPIC */
+	unsigned long eoi_vectors[256 / BITS_PER_LONG]; /* whose EOI an IOAPIC has to know */
 	u32 x2apic_api; /* KVM_X2APIC_API_*, of KVM_CAP_X2APIC_API */
 
 	struct mv_bus __rcu *pio_bus, *mmio_bus; /* io/bus.c */
+	spinlock_t ring_lock; /* of coalesced_ring: who adds to it */
+	struct kvm_coalesced_mmio_ring *coalesced_ring; /* a page; NULL: never asked for */
 
 	u64 tsc_base; /* host TSC when the guest's was 0 */
 	bool exception_payload; /* KVM_CAP_EXCEPTION_PAYLOAD is enabled */
@@ -405,8 +413,6 @@ struct mv_vm {
 static inline int mv_nr_vcpus(struct mv_vm *vm)
 {
 	return smp_load_acquire(&vm->nr_vcpus); /* pairs with vcpu_publish() */
-	spinlock_t ring_lock; /* of coalesced_ring: who adds to it */
-	struct kvm_coalesced_mmio_ring *coalesced_ring; /* a page; NULL: never asked for */
 }
 
 #define mv_for_each_vcpu(i, vcpu, vm)                                                      \
@@ -545,6 +551,16 @@ void mv_inject_nmi(struct mv_vcpu *vcpu); /* from any thread */
 void mv_update_events(struct mv_vcpu *vcpu); /* before entry: choose and inject */
 void mv_deliver_payload(struct mv_vcpu *vcpu);
 bool mv_want_irq(struct mv_vcpu *vcpu); /* an interrupt waits, RFLAGS.IF apart */
+/* Userspace is the PIC, has no vector waiting, and this vCPU listens to it. */
+bool mv_takes_user_irq(struct mv_vcpu *vcpu);
+
+static inline int mv_take_user_irq(struct mv_vcpu *vcpu)
+{
+	int vector = vcpu->user_irq;
+
+	vcpu->user_irq = -1;
+	return vector;
+}
 
 /* The backend, after an entry that did not fail: what was sent is on its way. */
 static inline void mv_events_sent(struct mv_vcpu *vcpu)
@@ -702,11 +718,14 @@ int mv_fetch(struct mv_vcpu *vcpu, u64 la, u32 access, void *buf, size_t len,
 #define MV_IRQ_SOURCE_IRQFD 2
 
 int mv_irqchip_create(struct mv_vm *vm); /* vm->lock held; no vCPUs yet: else -EINVAL */
+int mv_irqchip_split(struct mv_vm *vm, u64 nr_routes); /* KVM_CAP_SPLIT_IRQCHIP */
 int mv_pit_create(struct mv_vm *vm, const struct kvm_pit_config *cfg);
 void mv_irqchip_destroy(struct mv_vm *vm); /* before the vCPUs */
 /* KVM_IRQ_LINE, KVM_SET_GSI_ROUTING, KVM_SIGNAL_MSI, KVM_GET/SET_IRQCHIP, KVM_GET/SET_PIT2... */
 long mv_irq_vm_ioctl(struct mv_vm *vm, unsigned int nr, unsigned long arg);
 int mv_set_irq(struct mv_vm *vm, u32 gsi, int level, int source); /* <0 masked, 0 coalesced, >0 */
+void mv_irqfd_init_vm(struct mv_vm *vm);
+void mv_irqfd_release_vm(struct mv_vm *vm); /* the VM's own descriptor is closed */
 
 int mv_lapic_create(struct mv_vcpu *vcpu);
 void mv_lapic_destroy(struct mv_vcpu *vcpu);
@@ -722,13 +741,13 @@ u64 mv_lapic_get_cr8(struct mv_vcpu *vcpu);
 /* An access in the APIC page: true if @gpa is the enabled xAPIC's. */
 bool mv_lapic_mmio(struct mv_vcpu *vcpu, gpa_t gpa, void *data, int len, bool write);
 bool mv_lapic_mmio_hit(struct mv_vcpu *vcpu, gpa_t gpa);
+void mv_lapic_set_version(struct mv_vcpu *vcpu); /* by its CPUID */
+bool mv_lapic_takes_pic(struct mv_vcpu *vcpu);
 bool mv_apic_has_events(struct mv_vcpu *vcpu); /* INIT or SIPI waits */
 int mv_apic_take_events(struct mv_vcpu *vcpu); /* in the run loop */
 void mv_apic_map_update(struct mv_vm *vm); /* a vCPU was added to vm->vcpus; sleeps */
 /* Only with a local APIC: */
 bool mv_irq_pending(struct mv_vcpu *vcpu); /* an interrupt could be taken, RFLAGS.IF apart */
-void mv_irqfd_init_vm(struct mv_vm *vm);
-void mv_irqfd_release_vm(struct mv_vm *vm); /* the VM's own descriptor is closed */
 int mv_irq_take(struct mv_vcpu *vcpu); /* interrupt acknowledge: the vector, -1 none */
 int mv_irq_tpr_below(struct mv_vcpu *vcpu); /* CR8 to intercept below for the highest IRR; -1 */
 
@@ -741,6 +760,8 @@ struct mv_io_ops {
 	int (*read)(struct mv_io_device *dev, struct mv_vcpu *vcpu, u64 addr, int len, void *data);
 	int (*write)(struct mv_io_device *dev, struct mv_vcpu *vcpu, u64 addr, int len,
 		     const void *data);
+	/* Optional, with one range only: at the end of the VM. */
+	void (*destroy)(struct mv_io_device *dev);
 };
 
 struct mv_io_device {
@@ -752,17 +773,14 @@ enum mv_bus_id { MV_PIO_BUS, MV_MMIO_BUS };
 int mv_bus_register(struct mv_vm *vm, enum mv_bus_id bus, u64 addr, u64 len,
 		    struct mv_io_device *dev); /* vm->slots_lock held */
 void mv_bus_unregister(struct mv_vm *vm, enum mv_bus_id bus, struct mv_io_device *dev);
-int mv_bus_access(struct mv_vcpu *vcpu, enum mv_bus_id bus, u64 addr, int len, void *data,
-		  bool write);
-void mv_bus_destroy(struct mv_vm *vm);
-
-#endif /* MINIVIRT_H */
-	/* Optional, with one range only: at the end of the VM. */
-	void (*destroy)(struct mv_io_device *dev);
 struct mv_io_device *mv_bus_find(struct mv_vm *vm, enum mv_bus_id bus,
 				 bool (*match)(const struct mv_io_device *dev, const void *arg),
 				 const void *arg);
 /* 0, or -EOPNOTSUPP: for userspace. @len 0: a write, for who takes one of any length. */
+int mv_bus_access(struct mv_vcpu *vcpu, enum mv_bus_id bus, u64 addr, int len, void *data,
+		  bool write);
+void mv_bus_destroy(struct mv_vm *vm);
+
 /* ---- io/ioeventfd.c, io/coalesced.c ---------------------------------------- */
 
 long mv_ioeventfd_ioctl(struct mv_vm *vm, const struct kvm_ioeventfd __user *arg);
@@ -770,3 +788,4 @@ long mv_coalesced_ioctl(struct mv_vm *vm, const struct kvm_coalesced_mmio_zone _
 			bool add);
 struct kvm_coalesced_mmio_ring *mv_coalesced_ring(struct mv_vm *vm);
 
+#endif /* MINIVIRT_H */

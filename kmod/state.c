@@ -60,7 +60,7 @@ bool mv_get_sent_irq(struct mv_vcpu *vcpu, u8 *vector)
 {
 	if (vcpu->pending.irq_injected && !vcpu->pending.irq_soft)
 		*vector = vcpu->pending.irq_vector;
-	else if (vcpu->user_irq >= 0)
+	else if (!vcpu->lapic && vcpu->user_irq >= 0)
 		*vector = vcpu->user_irq;
 	else
 		return false;
@@ -152,7 +152,8 @@ static int set_events(struct mv_vcpu *vcpu, void *buf)
 
 	/* A software interrupt comes without its length; the guest executes INT n again. */
 	p->irq_injected = false;
-	vcpu->user_irq = -1;
+	if (!vcpu->lapic)
+		vcpu->user_irq = -1;
 	if (ev->interrupt.injected && !ev->interrupt.soft)
 		mv_set_sent_irq(vcpu, ev->interrupt.nr);
 	if (ev->flags & KVM_VCPUEVENT_VALID_SHADOW)

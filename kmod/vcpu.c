@@ -180,7 +180,7 @@ bool mv_vcpu_runnable(struct mv_vcpu *vcpu)
 	case KVM_MP_STATE_RUNNABLE:
 		return true;
 	case KVM_MP_STATE_HALTED:
-		return vcpu->pending.any || vcpu->user_irq >= 0 ||
+		return vcpu->pending.any ||
 		       ((vcpu->nmi_pending || atomic_read(&vcpu->nmi_queued)) &&
 			!mv_backend->nmi_masked(vcpu)) ||
 		       (mv_want_irq(vcpu) && mv_call(irq_allowed)(vcpu));
@@ -212,6 +212,11 @@ static int handle_requests(struct mv_vcpu *vcpu)
 {
 	if (mv_take_request(vcpu, MV_REQ_TRIPLE_FAULT)) {
 		vcpu->run->exit_reason = KVM_EXIT_SHUTDOWN;
+		return 0;
+	}
+	if (mv_take_request(vcpu, MV_REQ_IOAPIC_EOI)) {
+		vcpu->run->exit_reason = KVM_EXIT_IOAPIC_EOI;
+		vcpu->run->eoi.vector = vcpu->eoi_vector;
 		return 0;
 	}
 	if (mv_take_request(vcpu, MV_REQ_TLB_FLUSH)) {
@@ -391,8 +396,8 @@ static void fill_run(struct mv_vcpu *vcpu)
 	run->cr8 = mv_get_cr8(vcpu);
 	run->apic_base = vcpu->apic_base;
 	run->ready_for_interrupt_injection =
-		vcpu->lapic || (run->if_flag && vcpu->user_irq < 0 && !vcpu->pending.any &&
-				mv_call(irq_allowed)(vcpu));
+		vcpu->vm->irqchip || (run->if_flag && mv_takes_user_irq(vcpu) &&
+				      !vcpu->pending.any && mv_call(irq_allowed)(vcpu));
 }
 
 static int run_locked(struct mv_vcpu *vcpu)
@@ -433,7 +438,7 @@ static int run_locked(struct mv_vcpu *vcpu)
 	}
 	if (mv_immediate_exit(run))
 		return -EINTR;
-	if (!vcpu->lapic && run->request_interrupt_window)
+	if (run->request_interrupt_window && mv_takes_user_irq(vcpu))
 		mv_request(vcpu, MV_REQ_EVENT);
 
 	run->exit_reason = KVM_EXIT_UNKNOWN;
@@ -604,7 +609,7 @@ static long set_signal_mask(struct mv_vcpu *vcpu, const struct kvm_signal_mask _
 	return 0;
 }
 
-/* KVM_INTERRUPT: a vector for a vCPU whose interrupt controller is userspace's. */
+/* KVM_INTERRUPT: a vector for a vCPU whose PIC is userspace's. */
 static long user_interrupt(struct mv_vcpu *vcpu, const struct kvm_interrupt __user *arg)
 {
 	struct kvm_interrupt irq;
@@ -613,7 +618,7 @@ static long user_interrupt(struct mv_vcpu *vcpu, const struct kvm_interrupt __us
 		return -EFAULT;
 	if (irq.irq >= 256)
 		return -EINVAL;
-	if (vcpu->lapic)
+	if (vcpu->vm->irqchip)
 		return -ENXIO;
 	if (vcpu->user_irq >= 0)
 		return -EEXIST;

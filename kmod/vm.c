@@ -77,8 +77,8 @@ static const struct {
 	{ KVM_CAP_PIT2, 1 },
 	{ KVM_CAP_SET_BOOT_CPU_ID, 1 },
 	{ KVM_CAP_PIT_STATE2, 1 },
-	{ KVM_CAP_SET_IDENTITY_MAP_ADDR, 1 },
 	{ KVM_CAP_IOEVENTFD, 1 },
+	{ KVM_CAP_SET_IDENTITY_MAP_ADDR, 1 },
 	{ KVM_CAP_INTERNAL_ERROR_DATA, 1 },
 	{ KVM_CAP_VCPU_EVENTS, 1 },
 	{ KVM_CAP_DEBUGREGS, 1 },
@@ -96,17 +96,19 @@ static const struct {
 	{ KVM_CAP_CHECK_EXTENSION_VM, 1 },
 	{ KVM_CAP_ENABLE_CAP_VM, 1 },
 	{ KVM_CAP_VM_ATTRIBUTES, 0 },
+	{ KVM_CAP_SPLIT_IRQCHIP, 1 },
 	{ KVM_CAP_IOEVENTFD_ANY_LENGTH, 1 },
 	{ KVM_CAP_IMMEDIATE_EXIT, 1 },
 	{ KVM_CAP_MAX_VCPU_ID, MV_MAX_VCPU_ID },
+	{ KVM_CAP_X2APIC_API, MV_X2APIC_API },
 	{ KVM_CAP_GET_MSR_FEATURES, 1 },
+	{ KVM_CAP_COALESCED_PIO, 1 },
 	{ KVM_CAP_EXCEPTION_PAYLOAD, 1 },
 	{ KVM_CAP_SET_GUEST_DEBUG2, MV_GUESTDBG_FLAGS },
 	{ MINIVIRT_CAP_INFO, 1 },
 };
 
 int mv_check_extension(struct mv_vm *vm, long cap)
-	{ KVM_CAP_COALESCED_PIO, 1 },
 {
 	int i;
 
@@ -133,6 +135,15 @@ static long vm_enable_cap(struct mv_vm *vm, const struct kvm_enable_cap __user *
 	switch (cap.cap) {
 	case KVM_CAP_EXCEPTION_PAYLOAD:
 		vm->exception_payload = cap.args[0];
+		return 0;
+	case KVM_CAP_SPLIT_IRQCHIP:
+		return mv_irqchip_split(vm, cap.args[0]);
+	case KVM_CAP_X2APIC_API:
+		if (cap.args[0] & ~MV_X2APIC_API)
+			return -EINVAL;
+		mutex_lock(&vm->lock);
+		vm->x2apic_api |= cap.args[0];
+		mutex_unlock(&vm->lock);
 		return 0;
 	default:
 		return -EINVAL;
@@ -219,6 +230,11 @@ static long vm_ioctl(struct file *file, unsigned int nr, unsigned long arg)
 		return set_identity_map_addr(vm, uarg);
 	case KVM_SET_BOOT_CPU_ID:
 		return set_boot_cpu(vm, arg);
+	case KVM_IOEVENTFD:
+		return mv_ioeventfd_ioctl(vm, uarg);
+	case KVM_REGISTER_COALESCED_MMIO:
+	case KVM_UNREGISTER_COALESCED_MMIO:
+		return mv_coalesced_ioctl(vm, uarg, nr == KVM_REGISTER_COALESCED_MMIO);
 	default:
 		return mv_irq_vm_ioctl(vm, nr, arg);
 	}
@@ -226,6 +242,7 @@ static long vm_ioctl(struct file *file, unsigned int nr, unsigned long arg)
 
 static int vm_release(struct inode *inode, struct file *file)
 {
+	mv_irqfd_release_vm(file->private_data);
 	mv_vm_put(file->private_data);
 	return 0;
 }
@@ -234,16 +251,10 @@ static const struct file_operations vm_fops = {
 	.owner = THIS_MODULE,
 	.release = vm_release,
 	.unlocked_ioctl = vm_ioctl,
-	case KVM_IOEVENTFD:
-		return mv_ioeventfd_ioctl(vm, uarg);
-	case KVM_REGISTER_COALESCED_MMIO:
-	case KVM_UNREGISTER_COALESCED_MMIO:
-		return mv_coalesced_ioctl(vm, uarg, nr == KVM_REGISTER_COALESCED_MMIO);
 	.compat_ioctl = compat_ptr_ioctl,
 	.llseek = noop_llseek,
 };
 
-	mv_irqfd_release_vm(file->private_data);
 static struct mv_vm *vm_alloc(void)
 {
 	struct mv_vm *vm;

@@ -235,6 +235,21 @@ static int add_entry(struct mv_vm *vm, struct mv_routing *routing,
 	}
 }
 
+/* The level-triggered pins of userspace's IOAPIC. */
+static void update_split_eoi_vectors(struct mv_vm *vm, const struct mv_routing *routing)
+{
+	u32 gsi, nr = min(routing->nr, vm->nr_ioapic_routes);
+	DECLARE_BITMAP(vectors, 256) = {};
+
+	for (gsi = 0; gsi < nr; gsi++) {
+		const struct mv_route *route = &routing->route[gsi];
+
+		if (route->msi && route->data & APIC_INT_LEVELTRIG)
+			__set_bit(route->data & APIC_VECTOR_MASK, vectors);
+	}
+	mv_set_eoi_vectors(vm, vectors);
+}
+
 static void install_routing(struct mv_vm *vm, struct mv_routing *routing)
 {
 	struct mv_routing *old;
@@ -243,6 +258,8 @@ static void install_routing(struct mv_vm *vm, struct mv_routing *routing)
 	old = rcu_replace_pointer(vm->routing, routing, lockdep_is_held(&vm->irq_lock));
 	if (vm->irqchip)
 		mv_ioapic_update_eoi_vectors(vm->irqchip);
+	else if (vm->split_irqchip)
+		update_split_eoi_vectors(vm, routing);
 	spin_unlock_irq(&vm->irq_lock);
 	if (old) {
 		synchronize_srcu_expedited(&vm->srcu);
@@ -387,6 +404,8 @@ static long locked_ioctl(struct mv_vm *vm, unsigned int nr, void __user *arg)
 		return irqchip_state(vm, arg, true);
 	case KVM_SET_GSI_ROUTING:
 		return set_gsi_routing(vm, arg);
+	case KVM_IRQFD:
+		return mv_irqfd_ioctl(vm, arg);
 	case KVM_GET_PIT:
 	case KVM_SET_PIT:
 	case KVM_GET_PIT2:
@@ -404,8 +423,6 @@ long mv_irq_vm_ioctl(struct mv_vm *vm, unsigned int nr, unsigned long arg)
 	long ret;
 
 	switch (nr) {
-	case KVM_IRQFD:
-		return mv_irqfd_ioctl(vm, arg);
 	case KVM_IRQ_LINE:
 	case KVM_IRQ_LINE_STATUS:
 		return irq_line(vm, argp, nr == KVM_IRQ_LINE_STATUS);
@@ -465,6 +482,23 @@ int mv_irqchip_create(struct mv_vm *vm)
 free:
 	kvfree(routing);
 	kfree(chips);
+	return err;
+}
+
+int mv_irqchip_split(struct mv_vm *vm, u64 nr_routes)
+{
+	int err = 0;
+
+	if (nr_routes > MV_MAX_ROUTES)
+		return -EINVAL;
+	mutex_lock(&vm->lock);
+	if (vm->irqchip || vm->split_irqchip || vm->nr_vcpus) {
+		err = -EEXIST;
+	} else {
+		vm->nr_ioapic_routes = nr_routes;
+		WRITE_ONCE(vm->split_irqchip, true);
+	}
+	mutex_unlock(&vm->lock);
 	return err;
 }
 

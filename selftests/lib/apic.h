@@ -116,16 +116,27 @@ static inline bool lapic_requested(struct vcpu *vcpu, u8 vector)
 	return vcpu_lapic_reg(vcpu, APIC_IRR + vector / 32 * 16) >> (vector & 31) & 1;
 }
 
-static inline struct vm *vm_create_with_irqchip(void)
+/* By @enable on a VM; with all the CPUID bits that local APICs allow. */
+static inline struct vm *vm_create_with_apics(void (*enable)(struct vm *vm))
 {
 	struct vm *vm = vm_create();
 
-	IOCTL(vm->fd, KVM_CREATE_IRQCHIP, 0);
+	enable(vm);
 	/* The rest of its leaf is in KVM_GET_SUPPORTED_CPUID: this is by its capability. */
 	for (u32 i = 0; i < vm->cpuid->nent; i++)
 		if (vm->cpuid->entries[i].function == 1)
 			vm->cpuid->entries[i].ecx |= 1 << 24 | 1 << 21; /* TSC deadline, x2APIC */
 	return vm;
+}
+
+static inline void create_irqchip(struct vm *vm)
+{
+	IOCTL(vm->fd, KVM_CREATE_IRQCHIP, 0);
+}
+
+static inline struct vm *vm_create_with_irqchip(void)
+{
+	return vm_create_with_apics(create_irqchip);
 }
 
 static inline int set_routing(struct vm *vm, const struct kvm_irq_routing_entry *e, u32 nr)
