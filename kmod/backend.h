@@ -24,6 +24,7 @@ enum mv_event_type { MV_EVENT_IRQ, MV_EVENT_NMI, MV_EVENT_EXCEPTION };
  * @id: MINIVIRT_BACKEND_*
  * @features: MINIVIRT_FEATURE_* in use; set by @setup
  * @pt_format: the second-stage page-table format; set by @setup
+ * @tsc_frac_bits: of the fraction in a TSC multiplier; 0: no TSC scaling; set by @setup
  * @vcpu_size: of the backend's vCPU structure, which begins with struct mv_vcpu
  * @setup: check the hardware and prepare; prints what is missing and returns
  *	-ENODEV or -EOPNOTSUPP, -EBUSY when another hypervisor holds the CPU
@@ -54,7 +55,7 @@ enum mv_event_type { MV_EVENT_IRQ, MV_EVENT_NMI, MV_EVENT_EXCEPTION };
  * @nmi_masked, @set_nmi_masked: blocking by NMI
  * @update_cr8_intercept: intercept CR8 writes below @tpr; -1: none
  * @update_debug: guest_debug, DR7 or the exception intercepts changed
- * @update_tsc_offset: vcpu->tsc_offset changed
+ * @update_tsc: vcpu->tsc_offset or tsc_ratio changed
  * @cpuid_changed: guest CPUID changed: intercepts that depend on it
  * @finish_exit: make a MV_EXIT_UNFINISHED another, by what @run could not do with interrupts
  *	off, as to decode the instruction
@@ -68,6 +69,7 @@ struct mv_backend {
 	u32 id;
 	u64 features;
 	const struct mv_pt_format *pt_format;
+	u8 tsc_frac_bits;
 	size_t vcpu_size;
 	bool skip_fetches;
 
@@ -99,7 +101,7 @@ struct mv_backend {
 	void (*set_nmi_masked)(struct mv_vcpu *vcpu, bool masked);
 	void (*update_cr8_intercept)(struct mv_vcpu *vcpu, int tpr);
 	void (*update_debug)(struct mv_vcpu *vcpu);
-	void (*update_tsc_offset)(struct mv_vcpu *vcpu);
+	void (*update_tsc)(struct mv_vcpu *vcpu);
 	void (*cpuid_changed)(struct mv_vcpu *vcpu);
 	void (*finish_exit)(struct mv_vcpu *vcpu);
 	int (*skip_len)(struct mv_vcpu *vcpu);

@@ -21,6 +21,7 @@
 #include <asm/cpufeature.h>
 #include <asm/fpu/api.h>
 #include <asm/kvm_para.h>
+#include <asm/msr.h>
 #include <asm/processor-flags.h>
 
 #include "emul/emul.h"
@@ -267,6 +268,7 @@ struct mv_vcpu {
 
 	/* Time. */
 	u64 tsc_offset;
+	u64 tsc_ratio; /* of the rate to the host's, in mv_backend->tsc_frac_bits; 0: the same */
 	u32 tsc_khz;
 	u64 tsc_adjust;
 
@@ -392,7 +394,10 @@ struct mv_vm {
 
 	struct mv_bus __rcu *pio_bus, *mmio_bus; /* io/bus.c */
 
-	u64 tsc_base; /* host TSC when the guest's was 0 */
+	spinlock_t tsc_lock; /* the next two */
+	u64 tsc_offset; /* that vCPUs are to agree on, at this rate: the last one that was set */
+	u32 tsc_synced_khz;
+	u32 tsc_khz; /* of new vCPUs */
 	bool exception_payload; /* KVM_CAP_EXCEPTION_PAYLOAD is enabled */
 	int last_yielded_to; /* index of the vCPU that mv_vcpu_yield() chose last */
 };
@@ -620,7 +625,20 @@ bool mv_wrmsr_is_fast(struct mv_vcpu *vcpu); /* see exit_is_fast() in vcpu.c */
 void mv_msr_reset(struct mv_vcpu *vcpu);
 long mv_get_msr_index_list(struct kvm_msr_list __user *arg, bool features);
 long mv_get_feature_msrs(struct kvm_msrs __user *arg);
-u64 mv_read_tsc(struct mv_vcpu *vcpu); /* as the guest would read it now */
+
+/* ---- tsc.c --------------------------------------------------------------- */
+
+u64 mv_guest_tsc(struct mv_vcpu *vcpu, u64 host_tsc); /* the guest's at that moment */
+void mv_set_tsc_offset(struct mv_vcpu *vcpu, u64 offset);
+void mv_set_tsc_from_host(struct mv_vcpu *vcpu, u64 val);
+long mv_set_tsc_khz(struct mv_vcpu *vcpu, u32 khz);
+long mv_vm_set_tsc_khz(struct mv_vm *vm, u32 khz);
+void mv_tsc_reset(struct mv_vcpu *vcpu); /* at creation */
+
+static inline u64 mv_read_tsc(struct mv_vcpu *vcpu) /* as the guest would read it now */
+{
+	return mv_guest_tsc(vcpu, rdtsc());
+}
 
 int mv_fpu_create(struct mv_vcpu *vcpu);
 void mv_fpu_destroy(struct mv_vcpu *vcpu);

@@ -7,7 +7,6 @@
 #include <asm/apicdef.h>
 #include <asm/msr.h>
 #include <asm/mtrr.h>
-#include <asm/tsc.h>
 
 #include "backend.h"
 #include "state.h"
@@ -18,32 +17,6 @@
 static struct mv_msr_state new_vcpu __ro_after_init;
 
 /* ---- the time-stamp counter ---- */
-
-u64 mv_read_tsc(struct mv_vcpu *vcpu)
-{
-	return rdtsc() + vcpu->tsc_offset;
-}
-
-static void set_tsc_offset(struct mv_vcpu *vcpu, u64 offset)
-{
-	vcpu->tsc_offset = offset;
-	mv_backend->update_tsc_offset(vcpu);
-}
-
-/*
- * Userspace sets up one vCPU after the other, but means them to agree: a value
- * of 0, or one less than a second off what the VM's TSC is, is the VM's.
- */
-static u64 host_tsc_offset(struct mv_vcpu *vcpu, u64 val)
-{
-	u64 base = rdtsc() - val, second = tsc_khz * 1000ull;
-	u64 vm_base = READ_ONCE(vcpu->vm->tsc_base);
-
-	if (!val || base - vm_base + second < 2 * second)
-		return -vm_base;
-	WRITE_ONCE(vcpu->vm->tsc_base, base);
-	return -base;
-}
 
 static int get_tsc(struct mv_vcpu *vcpu, u32 msr, u64 *val)
 {
@@ -57,12 +30,12 @@ static int set_tsc(struct mv_vcpu *vcpu, u32 msr, u64 val, bool host)
 	u64 change;
 
 	if (host) {
-		set_tsc_offset(vcpu, host_tsc_offset(vcpu, val));
+		mv_set_tsc_from_host(vcpu, val);
 		return 0;
 	}
 	change = val - mv_read_tsc(vcpu);
 	vcpu->tsc_adjust += change;
-	set_tsc_offset(vcpu, vcpu->tsc_offset + change);
+	mv_set_tsc_offset(vcpu, vcpu->tsc_offset + change);
 	return 0;
 }
 
@@ -75,7 +48,7 @@ static int get_tsc_adjust(struct mv_vcpu *vcpu, u32 msr, u64 *val)
 static int set_tsc_adjust(struct mv_vcpu *vcpu, u32 msr, u64 val, bool host)
 {
 	if (!host)
-		set_tsc_offset(vcpu, vcpu->tsc_offset + val - vcpu->tsc_adjust);
+		mv_set_tsc_offset(vcpu, vcpu->tsc_offset + val - vcpu->tsc_adjust);
 	vcpu->tsc_adjust = val;
 	return 0;
 }
@@ -544,12 +517,7 @@ int __init mv_msr_init(void)
 void mv_msr_reset(struct mv_vcpu *vcpu)
 {
 	vcpu->msr = new_vcpu;
-	vcpu->tsc_khz = tsc_khz;
-	vcpu->tsc_adjust = 0;
-	/* The VM's TSC begins with its first vCPU. */
-	if (!vcpu->vm->nr_vcpus)
-		WRITE_ONCE(vcpu->vm->tsc_base, rdtsc());
-	set_tsc_offset(vcpu, -READ_ONCE(vcpu->vm->tsc_base));
+	mv_tsc_reset(vcpu);
 }
 
 /* ---- ioctls ---- */

@@ -3,7 +3,6 @@
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 #include <asm/trapnr.h>
-#include <asm/tsc.h>
 
 #include "backend.h"
 #include "state.h"
@@ -233,19 +232,6 @@ static int translate(struct mv_vcpu *vcpu, void *buf)
 	return 0;
 }
 
-/* Guests have the host's TSC frequency; 250 ppm off is within what NTP corrects. */
-static long set_tsc_khz(struct mv_vcpu *vcpu, unsigned long khz)
-{
-	unsigned int tolerance = tsc_khz / 4000;
-
-	if (!khz)
-		khz = tsc_khz;
-	if (khz < tsc_khz - tolerance || khz > tsc_khz + tolerance)
-		return -EINVAL;
-	vcpu->tsc_khz = khz;
-	return 0;
-}
-
 /* ---- the table ---- */
 
 /* The ioctl's number has the structure's size, and whether it goes in or out. */
@@ -320,8 +306,14 @@ long mv_state_ioctl(struct mv_vcpu *vcpu, unsigned int nr, unsigned long arg)
 	case KVM_GET_TSC_KHZ:
 		return vcpu->tsc_khz;
 	case KVM_SET_TSC_KHZ:
-		return set_tsc_khz(vcpu, arg);
+		return mv_set_tsc_khz(vcpu, arg);
+	case KVM_HAS_DEVICE_ATTR:
+	case KVM_GET_DEVICE_ATTR:
+	case KVM_SET_DEVICE_ATTR:
+		return mv_tsc_attr(vcpu, nr, uarg);
+	case KVM_SMI:
+		return -ENOTTY; /* no SMM */
 	default:
-		return -ENOTTY;
+		return -EINVAL;
 	}
 }

@@ -30,4 +30,7 @@ int mv_set_sregs(struct mv_vcpu *vcpu, void *buf);
 long mv_get_msrs(struct mv_vcpu *vcpu, struct kvm_msrs __user *arg);
 long mv_set_msrs(struct mv_vcpu *vcpu, struct kvm_msrs __user *arg);
 
+/* tsc.c: KVM_HAS/GET/SET_DEVICE_ATTR */
+long mv_tsc_attr(struct mv_vcpu *vcpu, unsigned int nr, const struct kvm_device_attr __user *arg);
+
 #endif /* MV_STATE_H */

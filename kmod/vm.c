@@ -6,6 +6,7 @@
 #include <linux/sched/mm.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
+#include <asm/tsc.h>
 
 #include "backend.h"
 #include "compat.h"
@@ -89,7 +90,7 @@ static const struct {
 	{ KVM_CAP_EXT_EMUL_CPUID, 0 },
 	{ KVM_CAP_CHECK_EXTENSION_VM, 1 },
 	{ KVM_CAP_ENABLE_CAP_VM, 1 },
-	{ KVM_CAP_VM_ATTRIBUTES, 0 },
+	{ KVM_CAP_VCPU_ATTRIBUTES, 1 },
 	{ KVM_CAP_IMMEDIATE_EXIT, 1 },
 	{ KVM_CAP_MAX_VCPU_ID, MV_MAX_VCPU_ID },
 	{ KVM_CAP_GET_MSR_FEATURES, 1 },
@@ -107,6 +108,9 @@ int mv_check_extension(struct mv_vm *vm, long cap)
 		return min_t(unsigned int, num_online_cpus(), MV_MAX_VCPUS);
 	case KVM_CAP_XCRS:
 		return boot_cpu_has(X86_FEATURE_XSAVE);
+	case KVM_CAP_TSC_CONTROL:
+	case KVM_CAP_VM_TSC_CONTROL:
+		return !!mv_backend->tsc_frac_bits;
 	}
 	for (i = 0; i < ARRAY_SIZE(mv_caps); i++)
 		if (mv_caps[i].cap == cap)
@@ -211,6 +215,10 @@ static long vm_ioctl(struct file *file, unsigned int nr, unsigned long arg)
 		return set_identity_map_addr(vm, uarg);
 	case KVM_SET_BOOT_CPU_ID:
 		return set_boot_cpu(vm, arg);
+	case KVM_GET_TSC_KHZ:
+		return READ_ONCE(vm->tsc_khz);
+	case KVM_SET_TSC_KHZ:
+		return mv_vm_set_tsc_khz(vm, arg);
 	default:
 		return mv_irq_vm_ioctl(vm, nr, arg);
 	}
@@ -242,6 +250,8 @@ static struct mv_vm *vm_alloc(void)
 	mutex_init(&vm->lock);
 	mutex_init(&vm->slots_lock);
 	spin_lock_init(&vm->irq_lock);
+	spin_lock_init(&vm->tsc_lock);
+	vm->tsc_khz = tsc_khz;
 	xa_init(&vm->vcpus);
 	r = init_srcu_struct(&vm->srcu);
 	if (r)

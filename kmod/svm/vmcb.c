@@ -396,7 +396,7 @@ void svm_update_debug(struct mv_vcpu *vcpu)
 	svm_mark_dirty(svm, SVM_CLEAN_INTERCEPTS | SVM_CLEAN_DR);
 }
 
-void svm_update_tsc_offset(struct mv_vcpu *vcpu)
+void svm_update_tsc(struct mv_vcpu *vcpu)
 {
 	struct svm_vcpu *svm = to_svm(vcpu);
 

@@ -131,7 +131,7 @@ void svm_set_efer(struct mv_vcpu *vcpu, u64 val);
 int svm_get_msr(struct mv_vcpu *vcpu, u32 msr, u64 *val);
 int svm_set_msr(struct mv_vcpu *vcpu, u32 msr, u64 val);
 void svm_update_debug(struct mv_vcpu *vcpu);
-void svm_update_tsc_offset(struct mv_vcpu *vcpu);
+void svm_update_tsc(struct mv_vcpu *vcpu);
 void svm_cpuid_changed(struct mv_vcpu *vcpu);
 void svm_cache_reg(struct mv_vcpu *vcpu, enum mv_lazy_reg reg);
 void svm_dump(struct mv_vcpu *vcpu);

@@ -63,7 +63,8 @@ static const struct vmx_control vmx_controls[] __initconst = {
 	  SECONDARY_EXEC_ENABLE_EPT | SECONDARY_EXEC_UNRESTRICTED_GUEST,
 	  SECONDARY_EXEC_ENABLE_VPID | SECONDARY_EXEC_ENABLE_RDTSCP |
 	  SECONDARY_EXEC_ENABLE_INVPCID | SECONDARY_EXEC_WBINVD_EXITING |
-	  SECONDARY_EXEC_ENABLE_XSAVES | SECONDARY_EXEC_PAUSE_LOOP_EXITING,
+	  SECONDARY_EXEC_ENABLE_XSAVES | SECONDARY_EXEC_PAUSE_LOOP_EXITING |
+	  SECONDARY_EXEC_TSC_SCALING,
 	  &vmx_caps.cpu2 },
 	{ "VM-exit controls", MSR_IA32_VMX_EXIT_CTLS, MSR_IA32_VMX_TRUE_EXIT_CTLS,
 	  VM_EXIT_HOST_ADDR_SPACE_SIZE | VM_EXIT_LOAD_IA32_EFER |
@@ -181,6 +182,10 @@ int __init vmx_setup_caps(struct mv_backend *backend)
 		backend->features |= MINIVIRT_FEATURE_XSAVES;
 	if (vmx_caps.cpu2 & SECONDARY_EXEC_PAUSE_LOOP_EXITING)
 		backend->features |= MINIVIRT_FEATURE_PLE;
+	if (vmx_caps.cpu2 & SECONDARY_EXEC_TSC_SCALING) {
+		backend->features |= MINIVIRT_FEATURE_TSC_SCALING;
+		backend->tsc_frac_bits = VMX_TSC_FRAC_BITS;
+	}
 	return vmx_setup_ept(backend);
 }
 

@@ -474,9 +474,11 @@ static void vmx_set_efer(struct mv_vcpu *vcpu, u64 val)
 		vmx_load_syscall_msrs(vmx);
 }
 
-static void vmx_update_tsc_offset(struct mv_vcpu *vcpu)
+static void vmx_update_tsc(struct mv_vcpu *vcpu)
 {
 	vmcs_write(TSC_OFFSET, vcpu->tsc_offset);
+	if (vmx_caps.cpu2 & SECONDARY_EXEC_TSC_SCALING)
+		vmcs_write(TSC_MULTIPLIER, vcpu->tsc_ratio ?: BIT_ULL(VMX_TSC_FRAC_BITS));
 }
 
 static int vmx_skip_len(struct mv_vcpu *vcpu)
@@ -566,7 +568,7 @@ struct mv_backend mv_vmx_backend __refdata = {
 	.nmi_masked = vmx_nmi_masked,
 	.set_nmi_masked = vmx_set_nmi_masked,
 	.update_debug = vmx_update_debug,
-	.update_tsc_offset = vmx_update_tsc_offset,
+	.update_tsc = vmx_update_tsc,
 	.cpuid_changed = vmx_cpuid_changed,
 	.skip_len = vmx_skip_len,
 	.dump = vmx_dump,

@@ -19,6 +19,8 @@ struct vmx_caps {
 extern struct vmx_caps vmx_caps;
 extern void *vmx_msr_bitmap; /* one for all guests */
 
+#define VMX_TSC_FRAC_BITS 48 /* SDM vol. 3C, 26.3: of the TSC multiplier */
+
 /* Values of VMCS fields that are costly to look up, as last written. */
 struct vmx_host_state {
 	unsigned long cr3, cr4, fs_base, rsp;
