@@ -46,6 +46,8 @@ enum mv_event_type { MV_EVENT_IRQ, MV_EVENT_NMI, MV_EVENT_EXCEPTION };
  * @get_dt, @set_dt: GDTR (@idt false) or IDTR
  * @set_cr0, @set_cr4, @set_efer: a checked value into the control block and
  *	vcpu->crN/efer; @set_cr3 and PDPTRs go through the dirty bits
+ * @read_pdptrs: vcpu->pdptrs as the processor holds them; NULL: it does not, but reads the
+ *	guest's memory
  * @get_msr, @set_msr: the MSRs of the control block; 1: not the backend's
  * @inject: put the event into the control block for the next entry
  * @cancel_inject: take back what @inject did, as no entry has been made
@@ -91,6 +93,7 @@ struct mv_backend {
 	void (*set_cr0)(struct mv_vcpu *vcpu, u64 val);
 	void (*set_cr4)(struct mv_vcpu *vcpu, u64 val);
 	void (*set_efer)(struct mv_vcpu *vcpu, u64 val);
+	void (*read_pdptrs)(struct mv_vcpu *vcpu);
 	int (*get_msr)(struct mv_vcpu *vcpu, u32 msr, u64 *val);
 	int (*set_msr)(struct mv_vcpu *vcpu, u32 msr, u64 val);
 

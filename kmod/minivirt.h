@@ -327,7 +327,7 @@ struct mv_vcpu {
 			u8 len;
 		} frag[MV_EMUL_WRITES_MAX];
 	} mmio;
-	u64 pdptrs[4]; /* PAE guests: as loaded by the last MOV CR */
+	u64 pdptrs[4]; /* PAE guests: as loaded with CR3; valid while that is dirty */
 
 	/* Life. */
 	struct mutex mutex; /* one thread in an ioctl of this vCPU */
@@ -398,7 +398,12 @@ struct mv_vm {
 	u64 tsc_offset; /* that vCPUs are to agree on, at this rate: the last one that was set */
 	u32 tsc_synced_khz;
 	u32 tsc_khz; /* of new vCPUs */
-	bool exception_payload; /* KVM_CAP_EXCEPTION_PAYLOAD is enabled */
+	u32 max_vcpu_ids; /* KVM_CAP_MAX_VCPU_ID; 0: not set yet */
+	/* Capabilities that are enabled. */
+	bool exception_payload;
+	bool triple_fault_event;
+	bool exit_on_emulation_failure;
+	bool no_platform_info; /* KVM_CAP_MSR_PLATFORM_INFO, disabled */
 	int last_yielded_to; /* index of the vCPU that mv_vcpu_yield() chose last */
 };
 
@@ -559,6 +564,8 @@ static inline void mv_events_sent(struct mv_vcpu *vcpu)
 /* ---- state.c, cr.c, debug.c, cpuid.c, msr.c, fpu.c ----------------------- */
 
 long mv_state_ioctl(struct mv_vcpu *vcpu, unsigned int nr, unsigned long arg);
+int mv_load_sync_regs(struct mv_vcpu *vcpu); /* kvm_dirty_regs of struct kvm_run; or -EINVAL */
+void mv_store_sync_regs(struct mv_vcpu *vcpu); /* kvm_valid_regs */
 
 /* cr.c: the architecture's checks; 0: done, 1: the guest gets #GP(0). */
 int mv_set_cr0(struct mv_vcpu *vcpu, u64 val);
@@ -613,6 +620,7 @@ void mv_cpuid_derive(struct mv_vcpu *vcpu); /* what follows from CPUID; at creat
 void mv_cpuid(struct mv_vcpu *vcpu); /* the instruction, on the vCPU's registers */
 void mv_cpuid_runtime_update(struct mv_vcpu *vcpu); /* OSXSAVE, leaf 0xd sizes, APIC bit... */
 long mv_get_supported_cpuid(struct kvm_cpuid2 __user *arg);
+long mv_get_emulated_cpuid(struct kvm_cpuid2 __user *arg);
 long mv_set_cpuid2(struct mv_vcpu *vcpu, struct kvm_cpuid2 __user *arg);
 long mv_get_cpuid2(struct mv_vcpu *vcpu, struct kvm_cpuid2 __user *arg);
 u64 mv_efer_allowed(const u32 *features);

@@ -18,7 +18,7 @@ static struct mv_msr_state new_vcpu __ro_after_init;
 
 /* ---- the time-stamp counter ---- */
 
-static int get_tsc(struct mv_vcpu *vcpu, u32 msr, u64 *val)
+static int get_tsc(struct mv_vcpu *vcpu, u32 msr, u64 *val, bool host)
 {
 	*val = mv_read_tsc(vcpu);
 	return 0;
@@ -39,7 +39,7 @@ static int set_tsc(struct mv_vcpu *vcpu, u32 msr, u64 val, bool host)
 	return 0;
 }
 
-static int get_tsc_adjust(struct mv_vcpu *vcpu, u32 msr, u64 *val)
+static int get_tsc_adjust(struct mv_vcpu *vcpu, u32 msr, u64 *val, bool host)
 {
 	*val = vcpu->tsc_adjust;
 	return 0;
@@ -55,7 +55,7 @@ static int set_tsc_adjust(struct mv_vcpu *vcpu, u32 msr, u64 val, bool host)
 
 /* ---- the local APIC ---- */
 
-static int get_tsc_deadline(struct mv_vcpu *vcpu, u32 msr, u64 *val)
+static int get_tsc_deadline(struct mv_vcpu *vcpu, u32 msr, u64 *val, bool host)
 {
 	*val = vcpu->lapic ? mv_lapic_get_tsc_deadline(vcpu) : 0;
 	return 0;
@@ -68,7 +68,7 @@ static int set_tsc_deadline(struct mv_vcpu *vcpu, u32 msr, u64 val, bool host)
 	return 0;
 }
 
-static int get_x2apic(struct mv_vcpu *vcpu, u32 msr, u64 *val)
+static int get_x2apic(struct mv_vcpu *vcpu, u32 msr, u64 *val, bool host)
 {
 	return vcpu->lapic ? mv_lapic_msr(vcpu, msr, val, false) : 1;
 }
@@ -78,7 +78,7 @@ static int set_x2apic(struct mv_vcpu *vcpu, u32 msr, u64 val, bool host)
 	return vcpu->lapic ? mv_lapic_msr(vcpu, msr, &val, true) : 1;
 }
 
-static int get_apic_base(struct mv_vcpu *vcpu, u32 msr, u64 *val)
+static int get_apic_base(struct mv_vcpu *vcpu, u32 msr, u64 *val, bool host)
 {
 	*val = vcpu->apic_base;
 	return 0;
@@ -91,7 +91,7 @@ static int set_apic_base(struct mv_vcpu *vcpu, u32 msr, u64 val, bool host)
 
 /* ---- EFER, TSC_AUX ---- */
 
-static int get_efer(struct mv_vcpu *vcpu, u32 msr, u64 *val)
+static int get_efer(struct mv_vcpu *vcpu, u32 msr, u64 *val, bool host)
 {
 	*val = vcpu->efer;
 	return 0;
@@ -102,7 +102,7 @@ static int set_efer(struct mv_vcpu *vcpu, u32 msr, u64 val, bool host)
 	return mv_set_efer(vcpu, val, host);
 }
 
-static int get_tsc_aux(struct mv_vcpu *vcpu, u32 msr, u64 *val)
+static int get_tsc_aux(struct mv_vcpu *vcpu, u32 msr, u64 *val, bool host)
 {
 	return boot_cpu_has(X86_FEATURE_RDTSCP) ? mv_backend->get_msr(vcpu, msr, val) : 1;
 }
@@ -113,6 +113,23 @@ static int set_tsc_aux(struct mv_vcpu *vcpu, u32 msr, u64 val, bool host)
 	if (!boot_cpu_has(X86_FEATURE_RDTSCP) || val >> 32)
 		return 1;
 	return mv_backend->set_msr(vcpu, msr, val);
+}
+
+/* ---- MSR_PLATFORM_INFO: a value of userspace's, which can take it from the guest ---- */
+
+static int get_platform_info(struct mv_vcpu *vcpu, u32 msr, u64 *val, bool host)
+{
+	*val = vcpu->msr.platform_info;
+	return !host && vcpu->vm->no_platform_info;
+}
+
+/* No faulting on CPUID, which is the only thing that this MSR promises. */
+static int set_platform_info(struct mv_vcpu *vcpu, u32 msr, u64 val, bool host)
+{
+	if (!host || (val & MSR_PLATFORM_INFO_CPUID_FAULT))
+		return 1;
+	vcpu->msr.platform_info = val;
+	return 0;
 }
 
 /* ---- what values a register takes ---- */
@@ -183,12 +200,6 @@ static bool valid_feature_control(struct mv_vcpu *vcpu, u32 msr, u64 val, bool h
 	return host && val == FEAT_CTL_LOCKED;
 }
 
-/* No faulting on CPUID, which is the only thing that this MSR promises. */
-static bool valid_platform_info(struct mv_vcpu *vcpu, u32 msr, u64 val, bool host)
-{
-	return host && !(val & MSR_PLATFORM_INFO_CPUID_FAULT);
-}
-
 /* Registers whose only defined bits belong to features that guests do not have. */
 static bool valid_zero(struct mv_vcpu *vcpu, u32 msr, u64 val, bool host)
 {
@@ -237,15 +248,14 @@ struct msr_row {
 	u16 feature;
 	u64 value;
 	bool (*valid)(struct mv_vcpu *vcpu, u32 msr, u64 val, bool host);
-	int (*get)(struct mv_vcpu *vcpu, u32 msr, u64 *val);
+	int (*get)(struct mv_vcpu *vcpu, u32 msr, u64 *val, bool host);
 	int (*set)(struct mv_vcpu *vcpu, u32 msr, u64 val, bool host);
 };
 
 #define NOT_STORED 0xffff
 
-#define CODE(msr, name, ...) \
-	{ .first = msr, .nr = 1, .offset = NOT_STORED, .get = get_##name, .set = set_##name, \
-	  ##__VA_ARGS__ }
+#define CODE(msr, n, getter, setter, ...) \
+	{ .first = msr, .nr = n, .offset = NOT_STORED, .get = getter, .set = setter, ##__VA_ARGS__ }
 #define BACKEND(msr, ...) \
 	{ .first = msr, .nr = 1, .offset = NOT_STORED, .in_backend = true, ##__VA_ARGS__ }
 #define STORED(msr, n, field, ...) \
@@ -258,15 +268,15 @@ struct msr_row {
 #define NEEDS(name) .feature = X86_FEATURE_##name
 
 static const struct msr_row rows[] = {
-	CODE(MSR_IA32_TSC, tsc, LISTED),
-	CODE(MSR_IA32_TSC_ADJUST, tsc_adjust, LISTED, NEEDS(TSC_ADJUST)),
-	CODE(MSR_IA32_TSC_DEADLINE, tsc_deadline, LISTED),
-	CODE(MSR_TSC_AUX, tsc_aux, LISTED, NEEDS(RDTSCP)),
+	CODE(MSR_IA32_TSC, 1, get_tsc, set_tsc, LISTED),
+	CODE(MSR_IA32_TSC_ADJUST, 1, get_tsc_adjust, set_tsc_adjust, LISTED, NEEDS(TSC_ADJUST)),
+	CODE(MSR_IA32_TSC_DEADLINE, 1, get_tsc_deadline, set_tsc_deadline, LISTED),
+	CODE(MSR_TSC_AUX, 1, get_tsc_aux, set_tsc_aux, LISTED, NEEDS(RDTSCP)),
 
-	CODE(MSR_IA32_APICBASE, apic_base),
+	CODE(MSR_IA32_APICBASE, 1, get_apic_base, set_apic_base),
 
 	/* System calls and bases. */
-	CODE(MSR_EFER, efer),
+	CODE(MSR_EFER, 1, get_efer, set_efer),
 	BACKEND(MSR_STAR, LISTED),
 	BACKEND(MSR_LSTAR, LISTED, .valid = valid_canonical),
 	BACKEND(MSR_CSTAR, LISTED, .valid = valid_canonical),
@@ -293,7 +303,7 @@ static const struct msr_row rows[] = {
 	       NEEDS(ARCH_CAPABILITIES), .valid = valid_from_host),
 	STORED(MSR_IA32_UCODE_REV, 1, ucode_rev, LISTED, FEATURE, IGNORED),
 	STORED(MSR_IA32_MISC_ENABLE, 1, misc_enable, LISTED, .valid = valid_misc_enable),
-	STORED(MSR_PLATFORM_INFO, 1, platform_info, LISTED, .valid = valid_platform_info),
+	CODE(MSR_PLATFORM_INFO, 1, get_platform_info, set_platform_info, LISTED),
 	CONSTANT(MSR_MISC_FEATURES_ENABLES, 1, 0, LISTED, IGNORED, .valid = valid_zero),
 	STORED(MSR_IA32_FEAT_CTL, 1, feature_control, LISTED, .valid = valid_feature_control),
 	CONSTANT(MSR_IA32_PLATFORM_ID, 1, 0),
@@ -406,12 +416,12 @@ int mv_get_msr(struct mv_vcpu *vcpu, u32 msr, u64 *val, bool host)
 	const struct msr_row *row;
 
 	if (is_x2apic(msr))
-		return get_x2apic(vcpu, msr, val);
+		return get_x2apic(vcpu, msr, val, host);
 	row = find(msr);
 	if (unlikely(!row || (!host && guest_lacks(vcpu, row))))
 		return 1;
 	if (row->get)
-		return row->get(vcpu, msr, val);
+		return row->get(vcpu, msr, val, host);
 	if (row->in_backend)
 		return mv_backend->get_msr(vcpu, msr, val);
 	*val = row->offset == NOT_STORED ? row->value : *stored(&vcpu->msr, row, msr);

@@ -117,10 +117,35 @@ static int get_events(struct mv_vcpu *vcpu, void *buf)
 	ev->nmi.injected = p->nmi_injected;
 	ev->nmi.pending = vcpu->nmi_pending || atomic_read(&vcpu->nmi_queued);
 	ev->nmi.masked = mv_backend->nmi_masked(vcpu);
-	ev->flags = KVM_VCPUEVENT_VALID_NMI_PENDING | KVM_VCPUEVENT_VALID_SHADOW;
+	/* There is no SMM; but an INIT that waits is told among its flags. */
+	ev->smi.latched_init = vcpu->lapic && test_bit(MV_APIC_INIT, &vcpu->apic_events);
+	ev->flags = KVM_VCPUEVENT_VALID_NMI_PENDING | KVM_VCPUEVENT_VALID_SHADOW |
+		    KVM_VCPUEVENT_VALID_SMM;
 	if (vcpu->vm->exception_payload)
 		ev->flags |= KVM_VCPUEVENT_VALID_PAYLOAD;
+	if (vcpu->vm->triple_fault_event) {
+		ev->triple_fault.pending = test_bit(MV_REQ_TRIPLE_FAULT, &vcpu->requests);
+		ev->flags |= KVM_VCPUEVENT_VALID_TRIPLE_FAULT;
+	}
 	return 0;
+}
+
+static bool valid_events(struct mv_vcpu *vcpu, const struct kvm_vcpu_events *ev)
+{
+	u32 flags = KVM_VCPUEVENT_VALID_NMI_PENDING | KVM_VCPUEVENT_VALID_SHADOW |
+		    KVM_VCPUEVENT_VALID_SIPI_VECTOR | KVM_VCPUEVENT_VALID_SMM;
+
+	if (vcpu->vm->exception_payload)
+		flags |= KVM_VCPUEVENT_VALID_PAYLOAD;
+	if (vcpu->vm->triple_fault_event)
+		flags |= KVM_VCPUEVENT_VALID_TRIPLE_FAULT;
+	if (ev->flags & ~flags)
+		return false;
+	if ((ev->flags & KVM_VCPUEVENT_VALID_SMM) &&
+	    (ev->smi.smm || ev->smi.pending || ev->smi.smm_inside_nmi))
+		return false;
+	return !(ev->exception.injected || ev->exception.pending) ||
+	       (ev->exception.nr <= 31 && ev->exception.nr != NMI_VECTOR);
 }
 
 static int set_events(struct mv_vcpu *vcpu, void *buf)
@@ -128,17 +153,9 @@ static int set_events(struct mv_vcpu *vcpu, void *buf)
 	struct kvm_vcpu_events *ev = buf;
 	struct mv_pending *p = &vcpu->pending;
 
-	if (ev->flags & ~(KVM_VCPUEVENT_VALID_NMI_PENDING | KVM_VCPUEVENT_VALID_SHADOW |
-			  KVM_VCPUEVENT_VALID_SIPI_VECTOR | KVM_VCPUEVENT_VALID_PAYLOAD))
-		return -EINVAL;
-	if (ev->flags & KVM_VCPUEVENT_VALID_PAYLOAD) {
-		if (!vcpu->vm->exception_payload)
-			return -EINVAL;
-	} else {
+	if (!(ev->flags & KVM_VCPUEVENT_VALID_PAYLOAD))
 		ev->exception.pending = 0;
-	}
-	if ((ev->exception.injected || ev->exception.pending) &&
-	    (ev->exception.nr > 31 || ev->exception.nr == NMI_VECTOR))
+	if (!valid_events(vcpu, ev))
 		return -EINVAL;
 
 	p->exc_pending = !!ev->exception.pending;
@@ -165,6 +182,10 @@ static int set_events(struct mv_vcpu *vcpu, void *buf)
 	mv_backend->set_nmi_masked(vcpu, ev->nmi.masked);
 	if ((ev->flags & KVM_VCPUEVENT_VALID_SIPI_VECTOR) && vcpu->lapic)
 		vcpu->sipi_vector = ev->sipi_vector;
+	if ((ev->flags & KVM_VCPUEVENT_VALID_SMM) && vcpu->lapic)
+		assign_bit(MV_APIC_INIT, &vcpu->apic_events, ev->smi.latched_init);
+	if (ev->flags & KVM_VCPUEVENT_VALID_TRIPLE_FAULT)
+		assign_bit(MV_REQ_TRIPLE_FAULT, &vcpu->requests, ev->triple_fault.pending);
 	mv_request(vcpu, MV_REQ_EVENT);
 	return 0;
 }
@@ -232,6 +253,55 @@ static int translate(struct mv_vcpu *vcpu, void *buf)
 	return 0;
 }
 
+/* ---- KVM_CAP_SYNC_REGS: register files in struct kvm_run, moved by KVM_RUN itself ---- */
+
+#define SYNC(bit, field, get, set)                                                         \
+	{ bit, offsetof(struct kvm_sync_regs, field), sizeof_field(struct kvm_sync_regs, field), \
+	  get, set }
+static const struct {
+	u32 bit;
+	u16 offset, size;
+	int (*get)(struct mv_vcpu *vcpu, void *buf);
+	int (*set)(struct mv_vcpu *vcpu, void *buf);
+} sync_sets[] = {
+	SYNC(KVM_SYNC_X86_REGS, regs, get_regs, set_regs),
+	SYNC(KVM_SYNC_X86_SREGS, sregs, mv_get_sregs, mv_set_sregs),
+	SYNC(KVM_SYNC_X86_EVENTS, events, get_events, set_events),
+};
+
+/* Userspace may write to struct kvm_run meanwhile, so what is checked is a copy. */
+int mv_load_sync_regs(struct mv_vcpu *vcpu)
+{
+	struct kvm_run *run = vcpu->run;
+	struct kvm_sync_regs copy;
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(sync_sets); i++) {
+		if (!(run->kvm_dirty_regs & sync_sets[i].bit))
+			continue;
+		memcpy(&copy, (u8 *)&run->s.regs + sync_sets[i].offset, sync_sets[i].size);
+		if (sync_sets[i].set(vcpu, &copy))
+			return -EINVAL;
+		run->kvm_dirty_regs &= ~(u64)sync_sets[i].bit;
+	}
+	return 0;
+}
+
+void mv_store_sync_regs(struct mv_vcpu *vcpu)
+{
+	struct kvm_run *run = vcpu->run;
+	struct kvm_sync_regs copy;
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(sync_sets); i++) {
+		if (!(run->kvm_valid_regs & sync_sets[i].bit))
+			continue;
+		memset(&copy, 0, sync_sets[i].size);
+		sync_sets[i].get(vcpu, &copy);
+		memcpy((u8 *)&run->s.regs + sync_sets[i].offset, &copy, sync_sets[i].size);
+	}
+}
+
 /* ---- the table ---- */
 
 /* The ioctl's number has the structure's size, and whether it goes in or out. */
@@ -243,9 +313,12 @@ static const struct state_ioctl {
 	{ KVM_SET_REGS, set_regs },
 	{ KVM_GET_SREGS, mv_get_sregs },
 	{ KVM_SET_SREGS, mv_set_sregs },
+	{ KVM_GET_SREGS2, mv_get_sregs2 },
+	{ KVM_SET_SREGS2, mv_set_sregs2 },
 	{ KVM_GET_FPU, mv_get_fpu },
 	{ KVM_SET_FPU, mv_set_fpu },
 	{ KVM_GET_XSAVE, mv_get_xsave },
+	{ KVM_GET_XSAVE2, mv_get_xsave },
 	{ KVM_SET_XSAVE, mv_set_xsave },
 	{ KVM_GET_XCRS, mv_get_xcrs },
 	{ KVM_SET_XCRS, mv_set_xcrs },

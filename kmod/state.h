@@ -25,6 +25,8 @@ int mv_set_guest_debug(struct mv_vcpu *vcpu, void *buf);
 /* cr.c */
 int mv_get_sregs(struct mv_vcpu *vcpu, void *buf);
 int mv_set_sregs(struct mv_vcpu *vcpu, void *buf);
+int mv_get_sregs2(struct mv_vcpu *vcpu, void *buf);
+int mv_set_sregs2(struct mv_vcpu *vcpu, void *buf);
 
 /* msr.c */
 long mv_get_msrs(struct mv_vcpu *vcpu, struct kvm_msrs __user *arg);

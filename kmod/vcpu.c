@@ -401,9 +401,6 @@ static int run_locked(struct mv_vcpu *vcpu)
 	mv_complete_fn complete;
 	int r;
 
-	if (run->kvm_valid_regs || run->kvm_dirty_regs)
-		return -EINVAL; /* KVM_CAP_SYNC_REGS is not offered */
-
 	if (vcpu->mp_state == KVM_MP_STATE_UNINITIALIZED) {
 		/* An application processor waits for INIT and SIPI. */
 		if (mv_immediate_exit(run))
@@ -419,6 +416,11 @@ static int run_locked(struct mv_vcpu *vcpu)
 			r = mv_apic_take_events(vcpu);
 		return r < 0 ? r : -EAGAIN;
 	}
+
+	if (unlikely((run->kvm_valid_regs | run->kvm_dirty_regs) & ~KVM_SYNC_X86_VALID_FIELDS))
+		return -EINVAL;
+	if (unlikely(run->kvm_dirty_regs) && mv_load_sync_regs(vcpu))
+		return -EINVAL;
 
 	/* Without an irqchip TPR is userspace's to tell. */
 	if (!vcpu->lapic && mv_set_cr8(vcpu, run->cr8))
@@ -467,6 +469,8 @@ static long vcpu_run(struct mv_vcpu *vcpu)
 	mv_fpu_load(vcpu);
 	r = run_locked(vcpu);
 	mv_fpu_put(vcpu);
+	if (unlikely(vcpu->run->kvm_valid_regs))
+		mv_store_sync_regs(vcpu);
 	fill_run(vcpu);
 	/* Userspace may change what the control block already holds for the next entry. */
 	if (vcpu->pending.sent)
@@ -774,9 +778,13 @@ long mv_vcpu_create(struct mv_vm *vm, unsigned long id)
 	struct mv_vcpu *vcpu;
 	long r;
 
-	if (id >= MV_MAX_VCPU_ID)
-		return -EINVAL;
 	mutex_lock(&vm->lock);
+	if (!vm->max_vcpu_ids)
+		vm->max_vcpu_ids = MV_MAX_VCPU_ID;
+	if (id >= vm->max_vcpu_ids) {
+		r = -EINVAL;
+		goto unlock;
+	}
 	vcpu = vcpu_alloc(vm, id);
 	if (IS_ERR(vcpu)) {
 		r = PTR_ERR(vcpu);

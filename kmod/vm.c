@@ -83,19 +83,26 @@ static const struct {
 	{ KVM_CAP_ENABLE_CAP, 1 },
 	{ KVM_CAP_XSAVE, 1 },
 	{ KVM_CAP_GET_TSC_KHZ, 1 },
+	{ KVM_CAP_SYNC_REGS, KVM_SYNC_X86_VALID_FIELDS },
 	{ KVM_CAP_MAX_VCPUS, MV_MAX_VCPUS },
 	{ KVM_CAP_TSC_DEADLINE_TIMER, 1 },
 	{ KVM_CAP_SIGNAL_MSI, 1 },
 	{ KVM_CAP_READONLY_MEM, 1 },
-	{ KVM_CAP_EXT_EMUL_CPUID, 0 },
+	{ KVM_CAP_EXT_EMUL_CPUID, 1 },
 	{ KVM_CAP_CHECK_EXTENSION_VM, 1 },
 	{ KVM_CAP_ENABLE_CAP_VM, 1 },
 	{ KVM_CAP_VCPU_ATTRIBUTES, 1 },
 	{ KVM_CAP_IMMEDIATE_EXIT, 1 },
 	{ KVM_CAP_MAX_VCPU_ID, MV_MAX_VCPU_ID },
 	{ KVM_CAP_GET_MSR_FEATURES, 1 },
+	{ KVM_CAP_MSR_PLATFORM_INFO, 1 },
 	{ KVM_CAP_EXCEPTION_PAYLOAD, 1 },
 	{ KVM_CAP_SET_GUEST_DEBUG2, MV_GUESTDBG_FLAGS },
+	{ KVM_CAP_SREGS2, 1 },
+	{ KVM_CAP_EXIT_ON_EMULATION_FAILURE, 1 },
+	{ KVM_CAP_XSAVE2, sizeof(struct kvm_xsave) },
+	{ KVM_CAP_SYS_ATTRIBUTES, 1 },
+	{ KVM_CAP_X86_TRIPLE_FAULT_EVENT, 1 },
 	{ MINIVIRT_CAP_INFO, 1 },
 };
 
@@ -118,6 +125,22 @@ int mv_check_extension(struct mv_vm *vm, long cap)
 	return 0;
 }
 
+/* Once, and before the first vCPU. */
+static long set_max_vcpu_ids(struct mv_vm *vm, u64 nr)
+{
+	long r = 0;
+
+	if (nr > MV_MAX_VCPU_ID)
+		return -EINVAL;
+	mutex_lock(&vm->lock);
+	if (!vm->max_vcpu_ids)
+		vm->max_vcpu_ids = nr;
+	else if (vm->max_vcpu_ids != nr)
+		r = -EINVAL;
+	mutex_unlock(&vm->lock);
+	return r;
+}
+
 static long vm_enable_cap(struct mv_vm *vm, const struct kvm_enable_cap __user *arg)
 {
 	struct kvm_enable_cap cap;
@@ -130,6 +153,19 @@ static long vm_enable_cap(struct mv_vm *vm, const struct kvm_enable_cap __user *
 	case KVM_CAP_EXCEPTION_PAYLOAD:
 		vm->exception_payload = cap.args[0];
 		return 0;
+	case KVM_CAP_X86_TRIPLE_FAULT_EVENT:
+		vm->triple_fault_event = cap.args[0];
+		return 0;
+	case KVM_CAP_EXIT_ON_EMULATION_FAILURE:
+		if (cap.args[0] > 1)
+			return -EINVAL;
+		vm->exit_on_emulation_failure = cap.args[0];
+		return 0;
+	case KVM_CAP_MSR_PLATFORM_INFO:
+		vm->no_platform_info = !cap.args[0];
+		return 0;
+	case KVM_CAP_MAX_VCPU_ID:
+		return set_max_vcpu_ids(vm, cap.args[0]);
 	default:
 		return -EINVAL;
 	}

@@ -424,6 +424,14 @@ void vmx_cache_reg(struct mv_vcpu *vcpu, enum mv_lazy_reg reg)
 	vcpu->regs_avail |= BIT(reg);
 }
 
+void vmx_read_pdptrs(struct mv_vcpu *vcpu)
+{
+	vcpu->pdptrs[0] = vmcs_read(GUEST_PDPTR0);
+	vcpu->pdptrs[1] = vmcs_read(GUEST_PDPTR1);
+	vcpu->pdptrs[2] = vmcs_read(GUEST_PDPTR2);
+	vcpu->pdptrs[3] = vmcs_read(GUEST_PDPTR3);
+}
+
 void vmx_write_dirty_regs(struct mv_vcpu *vcpu)
 {
 	u32 dirty = vcpu->regs_dirty;

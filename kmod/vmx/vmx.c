@@ -560,6 +560,7 @@ struct mv_backend mv_vmx_backend __refdata = {
 	.set_cr0 = vmx_set_cr0,
 	.set_cr4 = vmx_set_cr4,
 	.set_efer = vmx_set_efer,
+	.read_pdptrs = vmx_read_pdptrs,
 	.get_msr = vmx_get_msr,
 	.set_msr = vmx_set_msr,
 	.cancel_inject = vmx_cancel_inject,
