@@ -146,6 +146,8 @@ static long dev_ioctl(struct file *file, unsigned int nr, unsigned long arg)
 		return mv_get_supported_cpuid(uarg);
 	case KVM_GET_EMULATED_CPUID:
 		return mv_get_emulated_cpuid(uarg);
+	case KVM_X86_GET_MCE_CAP_SUPPORTED:
+		return put_user(mv_mce_supported(), (u64 __user *)uarg);
 	case KVM_HAS_DEVICE_ATTR:
 	case KVM_GET_DEVICE_ATTR:
 		return dev_attr(nr, uarg);

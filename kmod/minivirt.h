@@ -35,6 +35,7 @@
 #define MV_MAX_CPUID_ENTRIES 256
 #define MV_MAX_ROUTES 4096
 #define MV_NR_PINS 24
+#define MV_MCE_BANKS 32
 #define MV_GUESTDBG_FLAGS                                                                  \
 	(KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_SINGLESTEP | KVM_GUESTDBG_USE_SW_BP |           \
 	 KVM_GUESTDBG_USE_HW_BP | KVM_GUESTDBG_INJECT_DB | KVM_GUESTDBG_INJECT_BP |         \
@@ -291,7 +292,7 @@ struct mv_vcpu {
 		u64 mtrr_def_type;
 		u64 mtrr_fixed[11];
 		u64 mtrr_var[8][2];
-		u64 mcg_status;
+		u64 mcg_cap, mcg_status, mcg_ctl;
 		u64 platform_info;
 		u64 arch_capabilities;
 		u64 ucode_rev;
@@ -300,6 +301,8 @@ struct mv_vcpu {
 		u64 tsc_aux;
 		u64 star, lstar, cstar, fmask, kernel_gs_base;
 	} msr;
+
+	struct mv_mce_bank *mce_banks; /* MV_MCE_BANKS; NULL before KVM_X86_SETUP_MCE */
 
 	/* CPUID as userspace set it, and what follows from it. */
 	struct mv_cpuid *cpuid; /* NULL: not set yet */
@@ -634,6 +637,10 @@ void mv_msr_reset(struct mv_vcpu *vcpu);
 long mv_get_msr_index_list(struct kvm_msr_list __user *arg, bool features);
 long mv_get_feature_msrs(struct kvm_msrs __user *arg);
 
+/* mce.c */
+u64 mv_mce_supported(void); /* bits of IA32_MCG_CAP */
+bool mv_mce_has_cmci(struct mv_vcpu *vcpu);
+
 /* ---- tsc.c --------------------------------------------------------------- */
 
 u64 mv_guest_tsc(struct mv_vcpu *vcpu, u64 host_tsc); /* the guest's at that moment */
@@ -737,6 +744,7 @@ int mv_lapic_set_base(struct mv_vcpu *vcpu, u64 val, bool host); /* 1: #GP */
 int mv_lapic_msr(struct mv_vcpu *vcpu, u32 msr, u64 *val, bool write); /* x2APIC; 1: #GP */
 u64 mv_lapic_get_tsc_deadline(struct mv_vcpu *vcpu);
 void mv_lapic_set_tsc_deadline(struct mv_vcpu *vcpu, u64 val);
+void mv_lapic_update_cmci(struct mv_vcpu *vcpu); /* IA32_MCG_CAP changed */
 void mv_lapic_set_cr8(struct mv_vcpu *vcpu, u64 val);
 u64 mv_lapic_get_cr8(struct mv_vcpu *vcpu);
 /* An access in the APIC page: true if @gpa is the enabled xAPIC's. */

@@ -211,6 +211,11 @@ static bool valid_from_host(struct mv_vcpu *vcpu, u32 msr, u64 val, bool host)
 	return host;
 }
 
+static bool valid_never(struct mv_vcpu *vcpu, u32 msr, u64 val, bool host)
+{
+	return false;
+}
+
 /* Linux sets BTF for a debugger without asking whether it is there. */
 static bool valid_debugctl(struct mv_vcpu *vcpu, u32 msr, u64 val, bool host)
 {
@@ -311,9 +316,13 @@ static const struct msr_row rows[] = {
 	CONSTANT(MSR_IA32_BBL_CR_CTL3, 1, 0xbe702111, IGNORED), /* an L2 cache, configured */
 	CONSTANT(MSR_IA32_UCODE_WRITE, 1, 0, IGNORED),
 
-	/* Machine checks: no bank that could report one. */
-	CONSTANT(MSR_IA32_MCG_CAP, 1, 0),
+	/* Machine checks. */
+	CONSTANT(MSR_IA32_P5_MC_ADDR, 2, 0), /* and _TYPE */
+	STORED(MSR_IA32_MCG_CAP, 1, mcg_cap, .valid = valid_never),
 	STORED(MSR_IA32_MCG_STATUS, 1, mcg_status, LISTED),
+	CODE(MSR_IA32_MCG_CTL, 1, mv_get_mcg_ctl, mv_set_mcg_ctl, LISTED),
+	CODE(MSR_IA32_MC0_CTL, 4 * MV_MCE_BANKS, mv_get_mce_bank, mv_set_mce_bank),
+	CODE(MSR_IA32_MC0_CTL2, MV_MCE_BANKS, mv_get_mce_bank, mv_set_mce_bank),
 
 	/*
 	 * No performance counters, no branch records, no power management; but
@@ -348,7 +357,7 @@ static const struct msr_row rows[] = {
 };
 
 /* Where an MSR's row is: an open hash table of indices plus 1, never full. */
-#define ROW_HASH_BITS 9
+#define ROW_HASH_BITS 10
 static u8 row_hash[BIT(ROW_HASH_BITS)] __ro_after_init;
 static_assert(ARRAY_SIZE(rows) < 0xff);
 

@@ -332,6 +332,8 @@ static const struct state_ioctl {
 	{ KVM_GET_LAPIC, get_lapic },
 	{ KVM_SET_LAPIC, set_lapic },
 	{ KVM_TRANSLATE, translate },
+	{ KVM_X86_SETUP_MCE, mv_setup_mce },
+	{ KVM_X86_SET_MCE, mv_set_mce },
 };
 
 static long call_state_ioctl(struct mv_vcpu *vcpu, const struct state_ioctl *s, void __user *arg)

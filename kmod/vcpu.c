@@ -724,6 +724,7 @@ void mv_vcpu_destroy(struct mv_vcpu *vcpu)
 	mv_backend->vcpu_free(vcpu);
 	mv_fpu_destroy(vcpu);
 	kvfree(vcpu->cpuid);
+	kfree(vcpu->mce_banks);
 	put_pid(rcu_access_pointer(vcpu->pid));
 	free_page((unsigned long)vcpu->pio_data);
 	free_page((unsigned long)vcpu->run);

@@ -8,7 +8,7 @@
 #include "irq.h"
 
 #define LAPIC_VERSION 0x14u
-#define LAPIC_MAX_LVT 5 /* the highest entry: no CMCI */
+#define LAPIC_MAX_LVT 5 /* the highest entry, without CMCI */
 
 /* What software can write. */
 #define LVT_BITS (APIC_VECTOR_MASK | APIC_LVT_MASKED)
@@ -19,8 +19,14 @@
 #define X2APIC_ICR_RESERVED (GENMASK_ULL(31, 20) | GENMASK_ULL(17, 16) | BIT_ULL(13))
 #define X2APIC_MSR 0x800
 
-static const u32 lvts[] = { APIC_LVTT, APIC_LVTTHMR, APIC_LVTPC,
-			    APIC_LVT0, APIC_LVT1,    APIC_LVTERR };
+static const u32 lvts[] = { APIC_LVTT, APIC_LVTTHMR, APIC_LVTPC, APIC_LVT0,
+			    APIC_LVT1, APIC_LVTERR,  APIC_LVTCMCI };
+
+/* The last one is there only if the guest's machine checks can use it. */
+static int nr_lvts(struct mv_lapic *lapic)
+{
+	return ARRAY_SIZE(lvts) - !mv_mce_has_cmci(lapic->vcpu);
+}
 
 /* ---- errors --------------------------------------------------------------- */
 
@@ -357,7 +363,7 @@ static void set_spiv(struct mv_lapic *lapic, u32 val)
 	int i;
 
 	lapic_set_reg(lapic, APIC_SPIV, val);
-	for (i = 0; !on && i < ARRAY_SIZE(lvts); i++) {
+	for (i = 0; !on && i < nr_lvts(lapic); i++) {
 		u32 masked = lapic_reg(lapic, lvts[i]) | APIC_LVT_MASKED;
 
 		if (lvts[i] == APIC_LVT0)
@@ -419,6 +425,10 @@ static int write_reg(struct mv_lapic *lapic, u32 reg, u32 val)
 		if (mv_guest_has(lapic->vcpu, X86_FEATURE_TSC_DEADLINE_TIMER))
 			mask |= APIC_LVT_TIMER_TSCDEADLINE;
 		break;
+	case APIC_LVTCMCI:
+		if (!mv_mce_has_cmci(lapic->vcpu))
+			return 1;
+		fallthrough;
 	case APIC_LVTTHMR:
 	case APIC_LVTPC:
 		mask = LVT_BITS | APIC_MODE_MASK;
@@ -479,7 +489,8 @@ static int read_reg(struct mv_lapic *lapic, u32 reg, u32 *val)
 			 REG_BITS(APIC_LVTT, APIC_TMCCT) | REG_BIT(APIC_TDCR);
 	const u64 xapic = REG_BIT(APIC_ARBPRI) | REG_BIT(APIC_DFR) | REG_BIT(APIC_ICR2);
 
-	if (!((lapic_x2apic(lapic) ? both : both | xapic) & REG_BIT(reg)))
+	if (!((lapic_x2apic(lapic) ? both : both | xapic) & REG_BIT(reg)) &&
+	    !(reg == APIC_LVTCMCI && mv_mce_has_cmci(lapic->vcpu)))
 		return 1;
 
 	if (reg == APIC_PROCPRI)
@@ -610,12 +621,18 @@ int mv_lapic_set_base(struct mv_vcpu *vcpu, u64 val, bool host)
 static void set_version(struct mv_lapic *lapic)
 {
 	struct mv_vm *vm = lapic->vcpu->vm;
-	u32 version = LAPIC_VERSION | LAPIC_MAX_LVT << 16;
+	u32 version = LAPIC_VERSION | (LAPIC_MAX_LVT + mv_mce_has_cmci(lapic->vcpu)) << 16;
 
 	/* Of use only with an IOAPIC that has an EOI register: userspace's may. */
 	if (vm->split_irqchip && mv_guest_has(lapic->vcpu, X86_FEATURE_X2APIC))
 		version |= APIC_LVR_DIRECTED_EOI;
 	lapic_set_reg(lapic, APIC_LVR, version);
+}
+
+void mv_lapic_update_cmci(struct mv_vcpu *vcpu)
+{
+	set_version(vcpu->lapic);
+	lapic_set_reg(vcpu->lapic, APIC_LVTCMCI, mv_mce_has_cmci(vcpu) ? APIC_LVT_MASKED : 0);
 }
 
 void mv_lapic_reset(struct mv_vcpu *vcpu, bool init)
@@ -646,7 +663,7 @@ void mv_lapic_reset(struct mv_vcpu *vcpu, bool init)
 	lapic_set_reg(lapic, APIC_DFR, APIC_DFR_FLAT);
 	lapic_set_reg(lapic, APIC_SPIV, 0xff);
 	set_version(lapic);
-	for (i = 0; i < ARRAY_SIZE(lvts); i++)
+	for (i = 0; i < nr_lvts(lapic); i++)
 		lapic_set_reg(lapic, lvts[i], APIC_LVT_MASKED);
 	/* The firmware that would wire the PIC to the boot processor may be missing. */
 	if (mv_is_bsp(vcpu))
