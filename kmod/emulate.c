@@ -270,6 +270,7 @@ static int mmio_to_user(struct mv_vcpu *vcpu, int n, bool write)
 {
 	struct kvm_run *run = vcpu->run;
 
+	vcpu->stats[MV_STAT_MMIO]++;
 	run->exit_reason = KVM_EXIT_MMIO;
 	run->mmio.phys_addr = vcpu->mmio.frag[n].gpa;
 	run->mmio.len = vcpu->mmio.frag[n].len;

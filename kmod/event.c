@@ -176,9 +176,11 @@ static void send(struct mv_vcpu *vcpu, enum mv_event_type type)
 		break;
 	case MV_EVENT_NMI:
 		((u8 *)&p->sent)[offsetof(struct mv_pending, nmi_injected)] = 0xff;
+		vcpu->stats[MV_STAT_NMI]++;
 		break;
 	case MV_EVENT_IRQ:
 		((u8 *)&p->sent)[offsetof(struct mv_pending, irq_injected)] = 0xff;
+		vcpu->stats[MV_STAT_IRQ]++;
 		break;
 	}
 	mv_call(inject)(vcpu, type);

@@ -57,6 +57,7 @@ int mv_internal_error(struct mv_vcpu *vcpu, u32 suberror)
 	if (suberror == KVM_INTERNAL_ERROR_EMULATION) {
 		struct mv_emul *e = &vcpu->emul;
 
+		vcpu->stats[MV_STAT_EMULATION_FAIL]++;
 		run->emulation_failure.ndata = 3;
 		run->emulation_failure.flags =
 			KVM_INTERNAL_ERROR_EMULATION_FLAG_INSTRUCTION_BYTES;
@@ -472,5 +473,6 @@ static int (*const mv_exit_handlers[MV_NR_EXITS])(struct mv_vcpu *vcpu) = {
 
 int mv_handle_exit(struct mv_vcpu *vcpu)
 {
+	vcpu->stats[vcpu->exit.reason]++;
 	return mv_exit_handlers[vcpu->exit.reason](vcpu);
 }

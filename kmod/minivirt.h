@@ -137,6 +137,16 @@ enum mv_exit_reason {
 	MV_NR_EXITS
 };
 
+/* Counters of a vCPU: by reason of exit, and these. */
+enum mv_stat {
+	MV_STAT_MMIO = MV_NR_EXITS, /* accesses that userspace had to answer */
+	MV_STAT_SIGNAL,
+	MV_STAT_IRQ,
+	MV_STAT_NMI,
+	MV_STAT_EMULATION_FAIL,
+	MV_NR_STATS
+};
+
 enum mv_cr_op { MV_CR_WRITE, MV_CR_READ, MV_CR_CLTS, MV_CR_LMSW };
 
 /* mv_exit.fault.access and the access argument of mv_mmu_fault(), mv_walk(). */
@@ -340,6 +350,7 @@ struct mv_vcpu {
 	struct rcuwait wait;
 	int id; /* as given to KVM_CREATE_VCPU */
 	int idx; /* in vm->vcpus */
+	u64 stats[MV_NR_STATS]; /* enum mv_exit_reason, then enum mv_stat; others read them */
 	bool sigset_active;
 	sigset_t sigset;
 	bool l1tf_flush_l1d; /* VMX: host secrets may be in the L1 data cache */
@@ -407,6 +418,8 @@ struct mv_vm {
 	bool triple_fault_event;
 	bool exit_on_emulation_failure;
 	bool no_platform_info; /* KVM_CAP_MSR_PLATFORM_INFO, disabled */
+	pid_t creator;
+	atomic64_t tlb_flushes; /* of all vCPUs */
 	int last_yielded_to; /* index of the vCPU that mv_vcpu_yield() chose last */
 };
 
@@ -640,6 +653,9 @@ long mv_get_feature_msrs(struct kvm_msrs __user *arg);
 /* mce.c */
 u64 mv_mce_supported(void); /* bits of IA32_MCG_CAP */
 bool mv_mce_has_cmci(struct mv_vcpu *vcpu);
+
+/* stats.c: a descriptor, of the vCPU's counters or, with @vcpu NULL, the VM's */
+long mv_get_stats_fd(struct mv_vm *vm, struct mv_vcpu *vcpu);
 
 /* ---- tsc.c --------------------------------------------------------------- */
 

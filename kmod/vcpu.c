@@ -374,6 +374,7 @@ static int vcpu_loop(struct mv_vcpu *vcpu)
 		if (__xfer_to_guest_mode_work_pending()) {
 			r = mv_guest_mode_work();
 			if (r) {
+				vcpu->stats[MV_STAT_SIGNAL]++;
 				vcpu->run->exit_reason = KVM_EXIT_INTR;
 				return r;
 			}
@@ -647,7 +648,9 @@ static long vcpu_ioctl(struct file *file, unsigned int nr, unsigned long arg)
 		return -EINVAL;
 	if (mutex_lock_killable(&vcpu->mutex))
 		return -EINTR;
-	if (nr == KVM_INTERRUPT) {
+	if (nr == KVM_GET_STATS_FD) {
+		r = mv_get_stats_fd(vcpu->vm, vcpu);
+	} else if (nr == KVM_INTERRUPT) {
 		r = user_interrupt(vcpu, (void __user *)arg);
 	} else {
 		vcpu_load(vcpu);

@@ -99,6 +99,7 @@ static const struct {
 	{ KVM_CAP_MSR_PLATFORM_INFO, 1 },
 	{ KVM_CAP_EXCEPTION_PAYLOAD, 1 },
 	{ KVM_CAP_SET_GUEST_DEBUG2, MV_GUESTDBG_FLAGS },
+	{ KVM_CAP_BINARY_STATS_FD, 1 },
 	{ KVM_CAP_SREGS2, 1 },
 	{ KVM_CAP_EXIT_ON_EMULATION_FAILURE, 1 },
 	{ KVM_CAP_XSAVE2, sizeof(struct kvm_xsave) },
@@ -252,6 +253,8 @@ static long vm_ioctl(struct file *file, unsigned int nr, unsigned long arg)
 		return set_identity_map_addr(vm, uarg);
 	case KVM_SET_BOOT_CPU_ID:
 		return set_boot_cpu(vm, arg);
+	case KVM_GET_STATS_FD:
+		return mv_get_stats_fd(vm, NULL);
 	case KVM_GET_TSC_KHZ:
 		return READ_ONCE(vm->tsc_khz);
 	case KVM_SET_TSC_KHZ:
@@ -289,6 +292,7 @@ static struct mv_vm *vm_alloc(void)
 	spin_lock_init(&vm->irq_lock);
 	spin_lock_init(&vm->tsc_lock);
 	vm->tsc_khz = tsc_khz;
+	vm->creator = task_pid_nr(current);
 	xa_init(&vm->vcpus);
 	r = init_srcu_struct(&vm->srcu);
 	if (r)

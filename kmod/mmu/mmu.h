@@ -73,6 +73,7 @@ void mv_mmu_zap_page(struct mv_vm *vm, gfn_t gfn);
 
 static inline void mv_flush_all(struct mv_vm *vm)
 {
+	atomic64_inc(&vm->tlb_flushes);
 	mv_request_all(vm, MV_REQ_TLB_FLUSH, true);
 }
 
