@@ -25,6 +25,7 @@ enum mv_event_type { MV_EVENT_IRQ, MV_EVENT_NMI, MV_EVENT_EXCEPTION };
  * @features: MINIVIRT_FEATURE_* in use; set by @setup
  * @pt_format: the second-stage page-table format; set by @setup
  * @vcpu_size: of the backend's vCPU structure, which begins with struct mv_vcpu
+ * @passed_through: MSRs that guests have without exits; 0 ends the list
  * @setup: check the hardware and prepare; prints what is missing and returns
  *	-ENODEV or -EOPNOTSUPP, -EBUSY when another hypervisor holds the CPU
  * @cpu_enable: enable the extension on this CPU; interrupts off
@@ -56,6 +57,8 @@ enum mv_event_type { MV_EVENT_IRQ, MV_EVENT_NMI, MV_EVENT_EXCEPTION };
  * @update_debug: guest_debug, DR7 or the exception intercepts changed
  * @update_tsc_offset: vcpu->tsc_offset changed
  * @cpuid_changed: guest CPUID changed: intercepts that depend on it
+ * @update_msr_exits: vm->all_msrs_exit changed
+ * @take_halt: does the guest rest in a HLT that made no exit? It is over. May be NULL
  * @finish_exit: make a MV_EXIT_UNFINISHED another, by what @run could not do with interrupts
  *	off, as to decode the instruction
  * @skip_len: length of the instruction to skip, when exit.insn_len is 0
@@ -70,6 +73,7 @@ struct mv_backend {
 	const struct mv_pt_format *pt_format;
 	size_t vcpu_size;
 	bool skip_fetches;
+	const u32 *passed_through;
 
 	int (*setup)(void);
 	void (*unsetup)(void);
@@ -101,6 +105,8 @@ struct mv_backend {
 	void (*update_debug)(struct mv_vcpu *vcpu);
 	void (*update_tsc_offset)(struct mv_vcpu *vcpu);
 	void (*cpuid_changed)(struct mv_vcpu *vcpu);
+	void (*update_msr_exits)(struct mv_vcpu *vcpu);
+	bool (*take_halt)(struct mv_vcpu *vcpu);
 	void (*finish_exit)(struct mv_vcpu *vcpu);
 	int (*skip_len)(struct mv_vcpu *vcpu);
 	void (*dump)(struct mv_vcpu *vcpu);

@@ -183,6 +183,15 @@ static int handle_skip(struct mv_vcpu *vcpu)
 	return mv_skip_insn(vcpu);
 }
 
+/* As no-ops even without the CPUID bit, by KVM's ABI, unless that quirk is off. */
+static int handle_mwait(struct mv_vcpu *vcpu)
+{
+	if (!mv_has_quirk(vcpu->vm, KVM_X86_QUIRK_MWAIT_NEVER_UD_FAULTS) &&
+	    !mv_cpuid_has_mwait(vcpu))
+		return mv_inject_ud(vcpu);
+	return mv_skip_insn(vcpu);
+}
+
 static int handle_pause(struct mv_vcpu *vcpu)
 {
 	mv_vcpu_yield(vcpu);
@@ -201,10 +210,7 @@ static int handle_gp(struct mv_vcpu *vcpu)
 
 static int handle_rdtsc(struct mv_vcpu *vcpu)
 {
-	u64 tsc = mv_read_tsc(vcpu);
-
-	vcpu->gpr[MV_RAX] = (u32)tsc;
-	vcpu->gpr[MV_RDX] = tsc >> 32;
+	mv_set_edx_eax(vcpu, mv_read_tsc(vcpu));
 	return mv_skip_insn(vcpu);
 }
 
@@ -340,18 +346,34 @@ static int handle_dr(struct mv_vcpu *vcpu)
 
 static int handle_rdmsr(struct mv_vcpu *vcpu)
 {
+	u32 msr = vcpu->gpr[MV_RCX];
 	u64 val;
+	int r;
 
-	if (mv_get_msr(vcpu, vcpu->gpr[MV_RCX], &val, false))
-		return mv_inject_gp(vcpu);
-	vcpu->gpr[MV_RAX] = (u32)val;
-	vcpu->gpr[MV_RDX] = val >> 32;
+	if (static_branch_unlikely(&mv_msr_filters) &&
+	    mv_msr_denied(vcpu, msr, KVM_MSR_FILTER_READ))
+		r = KVM_MSR_EXIT_REASON_FILTER;
+	else
+		r = mv_get_msr(vcpu, msr, &val, false);
+	if (unlikely(r))
+		return mv_msr_refused(vcpu, r, false);
+	mv_set_edx_eax(vcpu, val);
 	return mv_skip_insn(vcpu);
 }
 
 static int handle_wrmsr(struct mv_vcpu *vcpu)
 {
-	return finish_write(vcpu, mv_set_msr(vcpu, vcpu->gpr[MV_RCX], mv_edx_eax(vcpu), false));
+	u32 msr = vcpu->gpr[MV_RCX];
+	int r;
+
+	if (static_branch_unlikely(&mv_msr_filters) &&
+	    mv_msr_denied(vcpu, msr, KVM_MSR_FILTER_WRITE))
+		r = KVM_MSR_EXIT_REASON_FILTER;
+	else
+		r = mv_set_msr(vcpu, msr, mv_edx_eax(vcpu), false);
+	if (unlikely(r))
+		return mv_msr_refused(vcpu, r, true);
+	return mv_skip_insn(vcpu);
 }
 
 /* ---- port I/O ---- */
@@ -458,9 +480,8 @@ static int (*const mv_exit_handlers[MV_NR_EXITS])(struct mv_vcpu *vcpu) = {
 	[MV_EXIT_IO] = handle_io,
 	[MV_EXIT_RDMSR] = handle_rdmsr,
 	[MV_EXIT_WRMSR] = handle_wrmsr,
-	/* As no-ops even without the CPUID bit: KVM's ABI has it so. */
-	[MV_EXIT_MONITOR] = handle_skip,
-	[MV_EXIT_MWAIT] = handle_skip,
+	[MV_EXIT_MONITOR] = handle_mwait,
+	[MV_EXIT_MWAIT] = handle_mwait,
 	[MV_EXIT_XSETBV] = handle_xsetbv,
 	[MV_EXIT_INVALID_OP] = handle_ud,
 	/* No 64-bit guest switches tasks by hardware. */

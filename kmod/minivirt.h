@@ -9,6 +9,7 @@
 #include <linux/types.h>
 #include <linux/bits.h>
 #include <linux/hrtimer.h>
+#include <linux/jump_label.h>
 #include <linux/kvm.h>
 #include <linux/mmu_notifier.h>
 #include <linux/mutex.h>
@@ -45,6 +46,7 @@ struct mv_lapic;
 struct mv_irqchip;
 struct mv_routing;
 struct mv_bus;
+struct mv_msr_filter;
 
 typedef u64 gpa_t;
 typedef u64 gfn_t;
@@ -205,6 +207,7 @@ enum mv_request {
 	MV_REQ_TLB_FLUSH, /* drop this VM's cached translations on this CPU */
 	MV_REQ_TRIPLE_FAULT, /* report KVM_EXIT_SHUTDOWN */
 	MV_REQ_NMI, /* vcpu->nmi_queued went up */
+	MV_REQ_MSR_EXITS, /* vm->all_msrs_exit changed */
 };
 
 enum mv_vcpu_mode { MV_OUTSIDE, MV_IN_GUEST };
@@ -295,6 +298,8 @@ struct mv_vcpu {
 		u64 ucode_rev;
 		u64 feature_control;
 		u64 de_cfg;
+		u64 power_ctl;
+		u64 hwcr;
 		u64 tsc_aux;
 		u64 star, lstar, cstar, fmask, kernel_gs_base;
 	} msr;
@@ -395,6 +400,15 @@ struct mv_vm {
 	u64 tsc_base; /* host TSC when the guest's was 0 */
 	bool exception_payload; /* KVM_CAP_EXCEPTION_PAYLOAD is enabled */
 	int last_yielded_to; /* index of the vCPU that mv_vcpu_yield() chose last */
+
+	/* What KVM_ENABLE_CAP has turned on or off. */
+	u64 disabled_quirks; /* KVM_X86_QUIRK_* */
+	u32 disabled_exits; /* KVM_X86_DISABLE_EXITS_*; constant once there are vCPUs */
+	bool platform_info_hidden; /* the guest has no MSR_PLATFORM_INFO */
+	u32 user_msr_reasons; /* KVM_MSR_EXIT_REASON_* for which userspace is asked */
+
+	struct mv_msr_filter __rcu *msr_filter; /* srcu, vm->lock; NULL: none */
+	bool all_msrs_exit; /* as the filter denies one that guests have without exits */
 };
 
 /* vCPUs below this index are whole. */
@@ -465,6 +479,17 @@ static inline void mv_write_rflags(struct mv_vcpu *vcpu, u64 val)
 static inline u64 mv_edx_eax(struct mv_vcpu *vcpu)
 {
 	return (u32)vcpu->gpr[MV_RAX] | (u64)(u32)vcpu->gpr[MV_RDX] << 32;
+}
+
+static inline void mv_set_edx_eax(struct mv_vcpu *vcpu, u64 val)
+{
+	vcpu->gpr[MV_RAX] = (u32)val;
+	vcpu->gpr[MV_RDX] = val >> 32;
+}
+
+static inline bool mv_has_quirk(struct mv_vm *vm, u64 quirk) /* KVM_X86_QUIRK_* */
+{
+	return !(READ_ONCE(vm->disabled_quirks) & quirk);
 }
 
 /* ---- requests and kicks (vcpu.c) --------------------------------------- */
@@ -607,6 +632,7 @@ int mv_cpuid_init(void);
 void mv_cpuid_derive(struct mv_vcpu *vcpu); /* what follows from CPUID; at creation too */
 void mv_cpuid(struct mv_vcpu *vcpu); /* the instruction, on the vCPU's registers */
 void mv_cpuid_runtime_update(struct mv_vcpu *vcpu); /* OSXSAVE, leaf 0xd sizes, APIC bit... */
+bool mv_cpuid_has_mwait(struct mv_vcpu *vcpu);
 long mv_get_supported_cpuid(struct kvm_cpuid2 __user *arg);
 long mv_set_cpuid2(struct mv_vcpu *vcpu, struct kvm_cpuid2 __user *arg);
 long mv_get_cpuid2(struct mv_vcpu *vcpu, struct kvm_cpuid2 __user *arg);
@@ -614,13 +640,20 @@ u64 mv_efer_allowed(const u32 *features);
 u64 mv_supported_xcr0(void);
 
 int mv_msr_init(void);
-int mv_get_msr(struct mv_vcpu *vcpu, u32 msr, u64 *val, bool host); /* 1: #GP */
+int mv_get_msr(struct mv_vcpu *vcpu, u32 msr, u64 *val, bool host);
 int mv_set_msr(struct mv_vcpu *vcpu, u32 msr, u64 val, bool host);
 bool mv_wrmsr_is_fast(struct mv_vcpu *vcpu); /* see exit_is_fast() in vcpu.c */
 void mv_msr_reset(struct mv_vcpu *vcpu);
 long mv_get_msr_index_list(struct kvm_msr_list __user *arg, bool features);
 long mv_get_feature_msrs(struct kvm_msrs __user *arg);
 u64 mv_read_tsc(struct mv_vcpu *vcpu); /* as the guest would read it now */
+
+/* msrfilter.c */
+DECLARE_STATIC_KEY_FALSE(mv_msr_filters);
+bool mv_msr_denied(struct mv_vcpu *vcpu, u32 msr, u32 access); /* KVM_MSR_FILTER_* */
+int mv_msr_refused(struct mv_vcpu *vcpu, u32 reason, bool write);
+long mv_set_msr_filter(struct mv_vm *vm, const struct kvm_msr_filter __user *arg);
+void mv_free_msr_filter(struct mv_vm *vm);
 
 int mv_fpu_create(struct mv_vcpu *vcpu);
 void mv_fpu_destroy(struct mv_vcpu *vcpu);

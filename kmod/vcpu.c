@@ -220,6 +220,8 @@ static int handle_requests(struct mv_vcpu *vcpu)
 		mv_call(flush_tlb)(vcpu);
 		preempt_enable();
 	}
+	if (mv_take_request(vcpu, MV_REQ_MSR_EXITS))
+		mv_backend->update_msr_exits(vcpu);
 	if (mv_take_request(vcpu, MV_REQ_EVENT) | mv_take_request(vcpu, MV_REQ_NMI))
 		mv_update_events(vcpu);
 	return 1;
@@ -466,6 +468,10 @@ static long vcpu_run(struct mv_vcpu *vcpu)
 	vcpu->l1tf_flush_l1d = true;
 	mv_fpu_load(vcpu);
 	r = run_locked(vcpu);
+	/* A HLT that the guest has executed by itself is not different from one that exits. */
+	if (unlikely(vcpu->vm->disabled_exits & KVM_X86_DISABLE_EXITS_HLT) &&
+	    mv_backend->take_halt && mv_backend->take_halt(vcpu))
+		vcpu->mp_state = KVM_MP_STATE_HALTED;
 	mv_fpu_put(vcpu);
 	fill_run(vcpu);
 	/* Userspace may change what the control block already holds for the next entry. */

@@ -30,6 +30,7 @@ static void vm_destroy(struct mv_vm *vm)
 		mv_vcpu_destroy(vcpu);
 	xa_destroy(&vm->vcpus);
 	mv_bus_destroy(vm);
+	mv_free_msr_filter(vm);
 	cleanup_srcu_struct(&vm->srcu);
 	mmdrop(vm->mm);
 	mv_mmu_free_vm(vm);
@@ -48,6 +49,9 @@ void mv_vm_put(struct mv_vm *vm)
 }
 
 /* ---- capabilities ---- */
+
+/* What KVM does against the architecture, and so does minivirt unless it is told not to. */
+#define MV_QUIRKS (KVM_X86_QUIRK_MISC_ENABLE_NO_MWAIT | KVM_X86_QUIRK_MWAIT_NEVER_UD_FAULTS)
 
 /* What KVM_CHECK_EXTENSION answers; all that is not here is 0. */
 static const struct {
@@ -84,6 +88,7 @@ static const struct {
 	{ KVM_CAP_GET_TSC_KHZ, 1 },
 	{ KVM_CAP_MAX_VCPUS, MV_MAX_VCPUS },
 	{ KVM_CAP_TSC_DEADLINE_TIMER, 1 },
+	{ KVM_CAP_DISABLE_QUIRKS, 1 },
 	{ KVM_CAP_SIGNAL_MSI, 1 },
 	{ KVM_CAP_READONLY_MEM, 1 },
 	{ KVM_CAP_EXT_EMUL_CPUID, 0 },
@@ -93,10 +98,31 @@ static const struct {
 	{ KVM_CAP_IMMEDIATE_EXIT, 1 },
 	{ KVM_CAP_MAX_VCPU_ID, MV_MAX_VCPU_ID },
 	{ KVM_CAP_GET_MSR_FEATURES, 1 },
+	{ KVM_CAP_MSR_PLATFORM_INFO, 1 },
 	{ KVM_CAP_EXCEPTION_PAYLOAD, 1 },
 	{ KVM_CAP_SET_GUEST_DEBUG2, MV_GUESTDBG_FLAGS },
+	{ KVM_CAP_X86_USER_SPACE_MSR, 1 },
+	{ KVM_CAP_X86_MSR_FILTER, 1 },
+	{ KVM_CAP_DISABLE_QUIRKS2, MV_QUIRKS },
 	{ MINIVIRT_CAP_INFO, 1 },
 };
+
+/*
+ * A CPU that rests, in HLT or MWAIT, in the guest's name: not where the sibling thread could then
+ * speculate with this one's returns, nor where MWAIT does not wake up reliably.
+ */
+static u32 exits_that_can_be_off(void)
+{
+	u32 exits = KVM_X86_DISABLE_EXITS_PAUSE;
+
+	if (boot_cpu_has_bug(X86_BUG_SMT_RSB) && cpu_smt_possible())
+		return exits;
+	exits |= KVM_X86_DISABLE_EXITS_HLT | KVM_X86_DISABLE_EXITS_CSTATE;
+	if (boot_cpu_has(X86_FEATURE_MWAIT) && !boot_cpu_has_bug(X86_BUG_MONITOR) &&
+	    boot_cpu_has(X86_FEATURE_ARAT))
+		exits |= KVM_X86_DISABLE_EXITS_MWAIT;
+	return exits;
+}
 
 int mv_check_extension(struct mv_vm *vm, long cap)
 {
@@ -107,11 +133,28 @@ int mv_check_extension(struct mv_vm *vm, long cap)
 		return min_t(unsigned int, num_online_cpus(), MV_MAX_VCPUS);
 	case KVM_CAP_XCRS:
 		return boot_cpu_has(X86_FEATURE_XSAVE);
+	case KVM_CAP_X86_DISABLE_EXITS:
+		return exits_that_can_be_off();
 	}
 	for (i = 0; i < ARRAY_SIZE(mv_caps); i++)
 		if (mv_caps[i].cap == cap)
 			return mv_caps[i].val;
 	return 0;
+}
+
+static long disable_exits(struct mv_vm *vm, u64 exits)
+{
+	long r = -EINVAL;
+
+	if (exits & ~(u64)exits_that_can_be_off())
+		return -EINVAL;
+	mutex_lock(&vm->lock);
+	if (!vm->nr_vcpus) {
+		vm->disabled_exits |= exits;
+		r = 0;
+	}
+	mutex_unlock(&vm->lock);
+	return r;
 }
 
 static long vm_enable_cap(struct mv_vm *vm, const struct kvm_enable_cap __user *arg)
@@ -125,6 +168,24 @@ static long vm_enable_cap(struct mv_vm *vm, const struct kvm_enable_cap __user *
 	switch (cap.cap) {
 	case KVM_CAP_EXCEPTION_PAYLOAD:
 		vm->exception_payload = cap.args[0];
+		return 0;
+	case KVM_CAP_DISABLE_QUIRKS2:
+		if (cap.args[0] & ~(u64)MV_QUIRKS)
+			return -EINVAL;
+		fallthrough;
+	case KVM_CAP_DISABLE_QUIRKS:
+		WRITE_ONCE(vm->disabled_quirks, cap.args[0]);
+		return 0;
+	case KVM_CAP_X86_DISABLE_EXITS:
+		return disable_exits(vm, cap.args[0]);
+	case KVM_CAP_MSR_PLATFORM_INFO:
+		WRITE_ONCE(vm->platform_info_hidden, !cap.args[0]);
+		return 0;
+	case KVM_CAP_X86_USER_SPACE_MSR:
+		if (cap.args[0] & ~(u64)(KVM_MSR_EXIT_REASON_INVAL | KVM_MSR_EXIT_REASON_UNKNOWN |
+					 KVM_MSR_EXIT_REASON_FILTER))
+			return -EINVAL;
+		WRITE_ONCE(vm->user_msr_reasons, cap.args[0]);
 		return 0;
 	default:
 		return -EINVAL;
@@ -209,6 +270,8 @@ static long vm_ioctl(struct file *file, unsigned int nr, unsigned long arg)
 		return set_tss_addr(vm, arg);
 	case KVM_SET_IDENTITY_MAP_ADDR:
 		return set_identity_map_addr(vm, uarg);
+	case KVM_X86_SET_MSR_FILTER:
+		return mv_set_msr_filter(vm, uarg);
 	case KVM_SET_BOOT_CPU_ID:
 		return set_boot_cpu(vm, arg);
 	default:

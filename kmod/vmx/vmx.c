@@ -474,6 +474,25 @@ static void vmx_set_efer(struct mv_vcpu *vcpu, u64 val)
 		vmx_load_syscall_msrs(vmx);
 }
 
+/* SDM 25.6.9: without the bitmap all of them exit. */
+void vmx_update_msr_exits(struct mv_vcpu *vcpu)
+{
+	struct vmx_vcpu *vmx = to_vmx(vcpu);
+
+	vmx_set_cpu_ctl(vmx, READ_ONCE(vcpu->vm->all_msrs_exit) ?
+				vmx->cpu_ctl & ~CPU_BASED_USE_MSR_BITMAPS :
+				vmx->cpu_ctl | CPU_BASED_USE_MSR_BITMAPS);
+}
+
+/* A halted guest stays so across exits; only its interrupts may be injected then. SDM 27.3.1.5. */
+static bool vmx_take_halt(struct mv_vcpu *vcpu)
+{
+	if (!vcpu->lapic || vmcs_read(GUEST_ACTIVITY_STATE) != GUEST_ACTIVITY_HLT)
+		return false;
+	vmcs_write(GUEST_ACTIVITY_STATE, GUEST_ACTIVITY_ACTIVE);
+	return true;
+}
+
 static void vmx_update_tsc_offset(struct mv_vcpu *vcpu)
 {
 	vmcs_write(TSC_OFFSET, vcpu->tsc_offset);
@@ -485,6 +504,11 @@ static int vmx_skip_len(struct mv_vcpu *vcpu)
 }
 
 /* ---- load and unload of the module ---- */
+
+static const u32 vmx_passed_through[] = {
+	MSR_FS_BASE, MSR_GS_BASE, MSR_KERNEL_GS_BASE,
+	MSR_IA32_SYSENTER_CS, MSR_IA32_SYSENTER_ESP, MSR_IA32_SYSENTER_EIP, 0
+};
 
 /* MSR bitmap: a set bit exits. SDM 25.6.9. */
 static void __init vmx_pass_through(u32 msr)
@@ -498,6 +522,7 @@ static void __init vmx_pass_through(u32 msr)
 
 static int __init vmx_setup(void)
 {
+	const u32 *msr;
 	int r;
 
 	r = vmx_setup_caps(&mv_vmx_backend);
@@ -509,12 +534,8 @@ static int __init vmx_setup(void)
 	if (!vmx_msr_bitmap)
 		return -ENOMEM;
 	memset(vmx_msr_bitmap, 0xff, PAGE_SIZE);
-	vmx_pass_through(MSR_FS_BASE);
-	vmx_pass_through(MSR_GS_BASE);
-	vmx_pass_through(MSR_KERNEL_GS_BASE);
-	vmx_pass_through(MSR_IA32_SYSENTER_CS);
-	vmx_pass_through(MSR_IA32_SYSENTER_ESP);
-	vmx_pass_through(MSR_IA32_SYSENTER_EIP);
+	for (msr = vmx_passed_through; *msr; msr++)
+		vmx_pass_through(*msr);
 
 	rdmsrl(MSR_STAR, host_star);
 	rdmsrl(MSR_LSTAR, host_lstar);
@@ -542,6 +563,7 @@ struct mv_backend mv_vmx_backend __refdata = {
 	.name = "vmx",
 	.id = MINIVIRT_BACKEND_VMX,
 	.vcpu_size = sizeof(struct vmx_vcpu),
+	.passed_through = vmx_passed_through,
 	.setup = vmx_setup,
 	.unsetup = vmx_unsetup,
 	.cpu_enable = vmx_cpu_enable,
@@ -568,6 +590,8 @@ struct mv_backend mv_vmx_backend __refdata = {
 	.update_debug = vmx_update_debug,
 	.update_tsc_offset = vmx_update_tsc_offset,
 	.cpuid_changed = vmx_cpuid_changed,
+	.update_msr_exits = vmx_update_msr_exits,
+	.take_halt = vmx_take_halt,
 	.skip_len = vmx_skip_len,
 	.dump = vmx_dump,
 	.load = vmx_load,

@@ -80,6 +80,9 @@ void vmx_cpu_emergency_disable(void);
 int vmx_alloc_vmxon(void);
 void vmx_free_vmxon(void);
 
+/* vmx.c */
+void vmx_update_msr_exits(struct mv_vcpu *vcpu);
+
 /* vmcs.c */
 void vmx_init_active_lists(void);
 int vmx_vcpu_init(struct mv_vcpu *vcpu);
