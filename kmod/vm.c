@@ -51,7 +51,9 @@ void mv_vm_put(struct mv_vm *vm)
 /* ---- capabilities ---- */
 
 /* What KVM does against the architecture, and so does minivirt unless it is told not to. */
-#define MV_QUIRKS (KVM_X86_QUIRK_MISC_ENABLE_NO_MWAIT | KVM_X86_QUIRK_MWAIT_NEVER_UD_FAULTS)
+#define MV_QUIRKS                                                             \
+	(KVM_X86_QUIRK_LINT0_REENABLED | KVM_X86_QUIRK_MISC_ENABLE_NO_MWAIT | \
+	 KVM_X86_QUIRK_MWAIT_NEVER_UD_FAULTS)
 
 /* What KVM_CHECK_EXTENSION answers; all that is not here is 0. */
 static const struct {

@@ -97,6 +97,18 @@ TEST(misc_enable_has_no_mwait_without_sse3)
 	RUN_DONE(vcpu);
 }
 
+TEST(lint0_lets_the_pic_in_after_reset_by_a_quirk)
+{
+	struct vm *vm = vm_create_with_irqchip();
+
+	if (!(has_cap(vm->fd, KVM_CAP_DISABLE_QUIRKS2) & KVM_X86_QUIRK_LINT0_REENABLED))
+		SKIP(return, "no KVM_X86_QUIRK_LINT0_REENABLED");
+	EXPECT_EQ(0x700, vcpu_lapic_reg(vcpu_add(vm, just_done), APIC_LVT0));
+	vm = vm_create_with_irqchip();
+	EXPECT_EQ(0, enable_cap(vm, KVM_CAP_DISABLE_QUIRKS2, KVM_X86_QUIRK_LINT0_REENABLED));
+	EXPECT_EQ(LVT_MASKED, vcpu_lapic_reg(vcpu_add(vm, just_done), APIC_LVT0));
+}
+
 TEST(quirks_that_are_not_there)
 {
 	struct vm *vm = vm_create();

@@ -649,7 +649,7 @@ void mv_lapic_reset(struct mv_vcpu *vcpu, bool init)
 	for (i = 0; i < ARRAY_SIZE(lvts); i++)
 		lapic_set_reg(lapic, lvts[i], APIC_LVT_MASKED);
 	/* The firmware that would wire the PIC to the boot processor may be missing. */
-	if (mv_is_bsp(vcpu))
+	if (mv_is_bsp(vcpu) && mv_has_quirk(vcpu->vm, KVM_X86_QUIRK_LINT0_REENABLED))
 		set_lvt0(lapic, APIC_DM_EXTINT);
 	map_changed(lapic);
 }
