@@ -329,6 +329,14 @@ static int raise_fault(struct mv_vcpu *vcpu)
 	return 1;
 }
 
+/* One user of a guest cannot end it for all, unless userspace wants to see that. */
+static int unknown_insn(struct mv_vcpu *vcpu)
+{
+	if (vcpu->emul.cpl && !READ_ONCE(vcpu->vm->exit_on_unknown_insn))
+		return mv_inject_ud(vcpu);
+	return mv_internal_error(vcpu, KVM_INTERNAL_ERROR_EMULATION);
+}
+
 /* Begin, or resume when userspace has answered. */
 static int go_on(struct mv_vcpu *vcpu)
 {
@@ -354,7 +362,7 @@ static int go_on(struct mv_vcpu *vcpu)
 		mv_mark_dirty(vcpu, MV_LAZY_RSP);
 		return raise_fault(vcpu);
 	default:
-		return mv_internal_error(vcpu, KVM_INTERNAL_ERROR_EMULATION);
+		return unknown_insn(vcpu);
 	}
 }
 
@@ -367,7 +375,7 @@ int mv_emulate_mmio(struct mv_vcpu *vcpu)
 	start(vcpu);
 	/* Page tables, or code, where there is no memory. */
 	if (exit->fault.in_walk || (exit->fault.access & MV_ACCESS_EXEC))
-		return mv_internal_error(vcpu, KVM_INTERNAL_ERROR_EMULATION);
+		return unknown_insn(vcpu);
 	e->gpa_valid = true;
 	e->gpa_write = exit->fault.access & MV_ACCESS_WRITE;
 	e->gpa = exit->fault.gpa;

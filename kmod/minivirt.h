@@ -405,6 +405,7 @@ struct mv_vm {
 	u64 disabled_quirks; /* KVM_X86_QUIRK_* */
 	u32 disabled_exits; /* KVM_X86_DISABLE_EXITS_*; constant once there are vCPUs */
 	bool platform_info_hidden; /* the guest has no MSR_PLATFORM_INFO */
+	bool exit_on_unknown_insn; /* of the guest's user mode too, when it is to be emulated */
 	u32 user_msr_reasons; /* KVM_MSR_EXIT_REASON_* for which userspace is asked */
 
 	struct mv_msr_filter __rcu *msr_filter; /* srcu, vm->lock; NULL: none */

@@ -105,6 +105,7 @@ static const struct {
 	{ KVM_CAP_SET_GUEST_DEBUG2, MV_GUESTDBG_FLAGS },
 	{ KVM_CAP_X86_USER_SPACE_MSR, 1 },
 	{ KVM_CAP_X86_MSR_FILTER, 1 },
+	{ KVM_CAP_EXIT_ON_EMULATION_FAILURE, 1 },
 	{ KVM_CAP_DISABLE_QUIRKS2, MV_QUIRKS },
 	{ MINIVIRT_CAP_INFO, 1 },
 };
@@ -182,6 +183,11 @@ static long vm_enable_cap(struct mv_vm *vm, const struct kvm_enable_cap __user *
 		return disable_exits(vm, cap.args[0]);
 	case KVM_CAP_MSR_PLATFORM_INFO:
 		WRITE_ONCE(vm->platform_info_hidden, !cap.args[0]);
+		return 0;
+	case KVM_CAP_EXIT_ON_EMULATION_FAILURE:
+		if (cap.args[0] & ~1ull)
+			return -EINVAL;
+		WRITE_ONCE(vm->exit_on_unknown_insn, cap.args[0]);
 		return 0;
 	case KVM_CAP_X86_USER_SPACE_MSR:
 		if (cap.args[0] & ~(u64)(KVM_MSR_EXIT_REASON_INVAL | KVM_MSR_EXIT_REASON_UNKNOWN |
