@@ -419,6 +419,12 @@ static int handle_io(struct mv_vcpu *vcpu)
 
 /* ---- second-stage faults ---- */
 
+static int handle_log_full(struct mv_vcpu *vcpu)
+{
+	mv_cpu_log_full(vcpu);
+	return 1;
+}
+
 static int handle_page_fault(struct mv_vcpu *vcpu)
 {
 	int r = mv_mmu_fault(vcpu, vcpu->exit.fault.gpa, vcpu->exit.fault.access);
@@ -466,6 +472,7 @@ static int (*const mv_exit_handlers[MV_NR_EXITS])(struct mv_vcpu *vcpu) = {
 	/* No 64-bit guest switches tasks by hardware. */
 	[MV_EXIT_TASK_SWITCH] = handle_unknown,
 	[MV_EXIT_PAGE_FAULT] = handle_page_fault,
+	[MV_EXIT_LOG_FULL] = handle_log_full,
 	[MV_EXIT_UNFINISHED] = handle_unfinished,
 	[MV_EXIT_DONE] = handle_nothing,
 };

@@ -130,6 +130,7 @@ enum mv_exit_reason {
 	MV_EXIT_INVALID_OP, /* an instruction that the guest does not have */
 	MV_EXIT_TASK_SWITCH, /* .hw_reason */
 	MV_EXIT_PAGE_FAULT, /* .fault: second-stage violation */
+	MV_EXIT_LOG_FULL, /* vcpu->cpu_log */
 	MV_EXIT_UNFINISHED, /* the backend's @finish_exit tells what it is */
 	MV_EXIT_DONE, /* the backend has dealt with it whole */
 	MV_NR_EXITS
@@ -238,7 +239,7 @@ typedef int (*mv_complete_fn)(struct mv_vcpu *vcpu);
  * struct mv_vcpu - a virtual CPU; the backend's own structure begins with it
  *
  * Rule: fields are the property of the thread that holds @mutex, except
- * @requests, @mode, @nmi_queued and what irq/ says of struct mv_lapic.
+ * @requests, @mode, @nmi_queued, @cpu_log and what irq/ says of struct mv_lapic.
  */
 struct mv_vcpu {
 	/* Entry and exit: what every pass through the run loop touches. */
@@ -327,6 +328,8 @@ struct mv_vcpu {
 	} mmio;
 	u64 pdptrs[4]; /* PAE guests: as loaded by the last MOV CR */
 
+	u64 *cpu_log; /* pages that the processor has logged as written; NULL: it keeps no log */
+
 	/* Life. */
 	struct mutex mutex; /* one thread in an ioctl of this vCPU */
 	struct preempt_notifier preempt;
@@ -391,6 +394,8 @@ struct mv_vm {
 	u32 x2apic_api; /* KVM_X2APIC_API_*, of KVM_CAP_X2APIC_API */
 
 	struct mv_bus __rcu *pio_bus, *mmio_bus; /* io/bus.c */
+
+	u64 manual_log; /* KVM_DIRTY_LOG_*, of KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2 */
 
 	u64 tsc_base; /* host TSC when the guest's was 0 */
 	bool exception_payload; /* KVM_CAP_EXCEPTION_PAYLOAD is enabled */
@@ -640,6 +645,12 @@ void mv_mmu_stop_vm(struct mv_vm *vm); /* last descriptor closed: the tables go 
 void mv_mmu_free_vm(struct mv_vm *vm); /* last: the slots, and @vm when no notifier uses it */
 int mv_set_memory_region(struct mv_vm *vm, const struct kvm_userspace_memory_region *r);
 int mv_get_dirty_log(struct mv_vm *vm, const struct kvm_dirty_log *log);
+int mv_clear_dirty_log(struct mv_vm *vm, const struct kvm_clear_dirty_log *log);
+
+/* vcpu->cpu_log, where the processor has one: the backend says when it is full. */
+#define MV_CPU_LOG_ENTRIES 512
+int mv_cpu_log_create(struct mv_vcpu *vcpu);
+void mv_cpu_log_full(struct mv_vcpu *vcpu);
 
 /**
  * mv_mmu_fault() - map the page at @gpa for @access (MV_ACCESS_*)

@@ -692,6 +692,9 @@ static struct mv_vcpu *vcpu_alloc(struct mv_vm *vm, int id)
 	r = mv_fpu_create(vcpu);
 	if (r)
 		goto free_pages;
+	r = mv_cpu_log_create(vcpu);
+	if (r)
+		goto destroy_fpu;
 	r = mv_backend->vcpu_init(vcpu);
 	if (r)
 		goto destroy_fpu;
@@ -705,6 +708,7 @@ static struct mv_vcpu *vcpu_alloc(struct mv_vm *vm, int id)
 free_backend:
 	mv_backend->vcpu_free(vcpu);
 destroy_fpu:
+	free_page((unsigned long)vcpu->cpu_log);
 	mv_fpu_destroy(vcpu);
 free_pages:
 	free_page((unsigned long)vcpu->pio_data);
@@ -718,6 +722,7 @@ void mv_vcpu_destroy(struct mv_vcpu *vcpu)
 	if (vcpu->lapic)
 		mv_lapic_destroy(vcpu);
 	mv_backend->vcpu_free(vcpu);
+	free_page((unsigned long)vcpu->cpu_log);
 	mv_fpu_destroy(vcpu);
 	kvfree(vcpu->cpuid);
 	put_pid(rcu_access_pointer(vcpu->pid));

@@ -49,6 +49,8 @@ void mv_vm_put(struct mv_vm *vm)
 
 /* ---- capabilities ---- */
 
+#define MV_MANUAL_LOG_FLAGS (KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE | KVM_DIRTY_LOG_INITIALLY_SET)
+
 /* What KVM_CHECK_EXTENSION answers; all that is not here is 0. */
 static const struct {
 	long cap;
@@ -94,6 +96,7 @@ static const struct {
 	{ KVM_CAP_MAX_VCPU_ID, MV_MAX_VCPU_ID },
 	{ KVM_CAP_GET_MSR_FEATURES, 1 },
 	{ KVM_CAP_EXCEPTION_PAYLOAD, 1 },
+	{ KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2, MV_MANUAL_LOG_FLAGS },
 	{ KVM_CAP_SET_GUEST_DEBUG2, MV_GUESTDBG_FLAGS },
 	{ MINIVIRT_CAP_INFO, 1 },
 };
@@ -114,6 +117,16 @@ int mv_check_extension(struct mv_vm *vm, long cap)
 	return 0;
 }
 
+static long set_manual_log(struct mv_vm *vm, u64 flags)
+{
+	if (flags & ~MV_MANUAL_LOG_FLAGS || flags == KVM_DIRTY_LOG_INITIALLY_SET)
+		return -EINVAL;
+	mutex_lock(&vm->slots_lock);
+	vm->manual_log = flags;
+	mutex_unlock(&vm->slots_lock);
+	return 0;
+}
+
 static long vm_enable_cap(struct mv_vm *vm, const struct kvm_enable_cap __user *arg)
 {
 	struct kvm_enable_cap cap;
@@ -126,6 +139,8 @@ static long vm_enable_cap(struct mv_vm *vm, const struct kvm_enable_cap __user *
 	case KVM_CAP_EXCEPTION_PAYLOAD:
 		vm->exception_payload = cap.args[0];
 		return 0;
+	case KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2:
+		return set_manual_log(vm, cap.args[0]);
 	default:
 		return -EINVAL;
 	}
@@ -187,6 +202,15 @@ static long get_dirty_log(struct mv_vm *vm, const struct kvm_dirty_log __user *a
 	return mv_get_dirty_log(vm, &log);
 }
 
+static long clear_dirty_log(struct mv_vm *vm, const struct kvm_clear_dirty_log __user *arg)
+{
+	struct kvm_clear_dirty_log log;
+
+	if (copy_from_user(&log, arg, sizeof(log)))
+		return -EFAULT;
+	return mv_clear_dirty_log(vm, &log);
+}
+
 static long vm_ioctl(struct file *file, unsigned int nr, unsigned long arg)
 {
 	struct mv_vm *vm = file->private_data;
@@ -205,6 +229,8 @@ static long vm_ioctl(struct file *file, unsigned int nr, unsigned long arg)
 		return set_user_memory_region(vm, uarg);
 	case KVM_GET_DIRTY_LOG:
 		return get_dirty_log(vm, uarg);
+	case KVM_CLEAR_DIRTY_LOG:
+		return clear_dirty_log(vm, uarg);
 	case KVM_SET_TSS_ADDR:
 		return set_tss_addr(vm, arg);
 	case KVM_SET_IDENTITY_MAP_ADDR:

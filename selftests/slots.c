@@ -263,44 +263,6 @@ TEST_F(slots, hva_without_memory_is_a_fault_of_the_host)
 	EXPECT_EQ(0x8888, RUN_SYNC(self->vcpu));
 }
 
-static u64 dirty_log(struct vm *vm, u32 slot)
-{
-	u64 bitmap[SIZE / 0x1000 / 8 + 1] = { 0 };
-	struct kvm_dirty_log log = { .slot = slot, .dirty_bitmap = bitmap };
-
-	IOCTL(vm->fd, KVM_GET_DIRTY_LOG, &log);
-	return bitmap[0];
-}
-
-TEST_F(slots, dirty_log_names_the_written_pages)
-{
-	struct vm *vm = self->vm;
-
-	guest_write(self->vcpu, GPA, 1);
-	if (vm_set_slot(vm, 1, GPA, SIZE, self->mem, KVM_MEM_LOG_DIRTY_PAGES) && errno == EINVAL)
-		SKIP(return, "no KVM_MEM_LOG_DIRTY_PAGES");
-	dirty_log(vm, 1);
-	EXPECT_EQ(0, dirty_log(vm, 1));
-	guest_write(self->vcpu, GPA + 0x2000, 1);
-	guest_write(self->vcpu, GPA + 0x2008, 1);
-	guest_write(self->vcpu, GPA + 0xf000, 1);
-	guest_read(self->vcpu, GPA + 0x5000);
-	EXPECT_EQ(1 << 2 | 1 << 15, dirty_log(vm, 1));
-	EXPECT_EQ(0, dirty_log(vm, 1));
-	guest_write(self->vcpu, GPA + 0x2000, 1);
-	EXPECT_EQ(1 << 2, dirty_log(vm, 1));
-	/* A page that two slots share is dirty in the one that was written. */
-	ASSERT_EQ(0, vm_set_slot(vm, 2, GPA + SIZE, SIZE, self->mem, KVM_MEM_LOG_DIRTY_PAGES));
-	dirty_log(vm, 2);
-	guest_write(self->vcpu, GPA + SIZE + 0x3000, 1);
-	EXPECT_EQ(0, dirty_log(vm, 1));
-	EXPECT_EQ(1 << 3, dirty_log(vm, 2));
-	/* Without logging there is no log. */
-	ASSERT_EQ(0, vm_set_slot(vm, 1, GPA, SIZE, self->mem, 0));
-	EXPECT_ERRNO(ENOENT, ioctl(vm->fd, KVM_GET_DIRTY_LOG,
-				   &(struct kvm_dirty_log) { .slot = 1 }));
-}
-
 static _Atomic bool stop;
 
 static void *toggle_slot(void *arg)

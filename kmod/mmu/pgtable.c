@@ -83,9 +83,7 @@ static u64 pt_leaf(const struct mv_pt_format *fmt, const struct mv_map *map, int
 	/* It is about to be used: what the processor would set by a locked access is set here. */
 	entry |= fmt->accessed;
 	if (map->writable)
-		entry |= fmt->write;
-	if (map->access & MV_ACCESS_WRITE)
-		entry |= fmt->dirty;
+		entry |= fmt->write | (map->clean ? 0 : fmt->dirty);
 	if (level > 1) {
 		entry |= fmt->large;
 		if (mv_pt_exec_splits())
@@ -167,11 +165,11 @@ static bool pt_leaf_op(const struct mv_pt_format *fmt, enum mv_pt_op op, u64 *en
 	u64 entry = READ_ONCE(*entryp);
 
 	switch (op) {
-	case MV_PT_WRITE_PROTECT:
+	case MV_PT_LOG_WRITES:
 		if (level == 1) {
-			if (!(entry & fmt->write))
+			if (!(entry & fmt->logged))
 				return false;
-			pt_clear_bits(entryp, fmt->write);
+			pt_clear_bits(entryp, fmt->logged);
 			return true;
 		}
 		fallthrough;

@@ -234,16 +234,23 @@ static void publish(struct mv_vm *vm, struct mv_slots *slots, struct mv_slot *ol
 		    struct mv_slot *new)
 {
 	struct mv_mmu *mmu = &vm->mmu;
-	bool log_on = old && new && old->base_gfn == new->base_gfn && new->dirty;
+	enum mv_pt_op op = MV_PT_ZAP;
 	LIST_HEAD(freed);
+
+	/* Without the log large leaves may come back: all goes, as for a slot that is deleted. */
+	if (old && new && old->base_gfn == new->base_gfn && new->dirty) {
+		op = MV_PT_LOG_WRITES;
+		/* The log says that all is written: to be seen is what is after the first clear. */
+		if (vm->manual_log & KVM_DIRTY_LOG_INITIALLY_SET)
+			old = NULL;
+	}
 
 	write_lock(&mmu->lock);
 	rcu_assign_pointer(vm->slots, slots);
 	/* Pairs with the barrier in mv_mmu_fault(): with this number one sees these slots. */
 	smp_wmb();
 	mmu->invalidate_seq++;
-	/* Without the log large leaves may come back: all goes, as for a slot that is deleted. */
-	if (old && change_leaves(vm, log_on ? MV_PT_WRITE_PROTECT : MV_PT_ZAP, old, &freed))
+	if (old && change_leaves(vm, op, old, &freed))
 		mv_flush_all(vm);
 	write_unlock(&mmu->lock);
 	mv_pt_free(&freed);
@@ -307,7 +314,7 @@ static int check_change(const struct mv_slot *old, const struct kvm_userspace_me
 	return 0;
 }
 
-static struct mv_slot *slot_alloc(const struct kvm_userspace_memory_region *r,
+static struct mv_slot *slot_alloc(struct mv_vm *vm, const struct kvm_userspace_memory_region *r,
 				  const struct mv_slot *old)
 {
 	struct mv_slot *slot = kzalloc(sizeof(*slot), GFP_KERNEL_ACCOUNT);
@@ -321,15 +328,17 @@ static struct mv_slot *slot_alloc(const struct kvm_userspace_memory_region *r,
 	slot->id = r->slot;
 	if (!(r->flags & KVM_MEM_LOG_DIRTY_PAGES))
 		return slot;
-	if (old && old->dirty)
+	if (old && old->dirty) {
 		slot->dirty = old->dirty;
-	else
-		slot->dirty = kvcalloc(BITS_TO_LONGS(slot->npages), sizeof(long),
-				       GFP_KERNEL_ACCOUNT);
+		return slot;
+	}
+	slot->dirty = kvcalloc(BITS_TO_LONGS(slot->npages), sizeof(long), GFP_KERNEL_ACCOUNT);
 	if (!slot->dirty) {
 		kfree(slot);
 		return NULL;
 	}
+	if (vm->manual_log & KVM_DIRTY_LOG_INITIALLY_SET)
+		bitmap_set(slot->dirty, 0, slot->npages);
 	return slot;
 }
 
@@ -354,7 +363,7 @@ static int set_region_locked(struct mv_vm *vm, const struct kvm_userspace_memory
 	if (base + npages > mv_max_gfn())
 		return -EINVAL;
 
-	new = slot_alloc(r, old);
+	new = slot_alloc(vm, r, old);
 	if (!new)
 		return -ENOMEM;
 	ret = install(vm, old, new);

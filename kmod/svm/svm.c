@@ -23,6 +23,7 @@ static struct mv_pt_format svm_pt_format __ro_after_init = {
 	.no_exec = _PAGE_NX,
 	.accessed = _PAGE_ACCESSED,
 	.dirty = _PAGE_DIRTY,
+	.logged = _PAGE_RW,
 	.max_level = 2,
 };
 

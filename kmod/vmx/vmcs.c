@@ -210,6 +210,10 @@ static void vmx_write_constant_state(struct vmx_vcpu *vmx)
 		vmcs_write(VIRTUAL_PROCESSOR_ID, vmx->vpid);
 	if (vmx_caps.cpu2 & SECONDARY_EXEC_ENABLE_XSAVES)
 		vmcs_write(XSS_EXIT_BITMAP, 0);
+	if (vmx->vcpu.cpu_log) {
+		vmcs_write(PML_ADDRESS, __pa(vmx->vcpu.cpu_log));
+		vmcs_write(GUEST_PML_INDEX, MV_CPU_LOG_ENTRIES - 1);
+	}
 	if (vmx_caps.cpu2 & SECONDARY_EXEC_PAUSE_LOOP_EXITING) {
 		vmcs_write(PLE_GAP, PLE_GAP_CYCLES);
 		vmcs_write(PLE_WINDOW, PLE_WINDOW_CYCLES);
