@@ -9,7 +9,9 @@
 #include <linux/types.h>
 #include <linux/bits.h>
 #include <linux/hrtimer.h>
+#include <linux/interval_tree.h>
 #include <linux/kvm.h>
+#include <linux/maple_tree.h>
 #include <linux/mmu_notifier.h>
 #include <linux/mutex.h>
 #include <linux/preempt.h>
@@ -30,7 +32,7 @@
 /* Limits that KVM_CHECK_EXTENSION reports. */
 #define MV_MAX_VCPUS 255
 #define MV_MAX_VCPU_ID 1024
-#define MV_MAX_SLOTS 512
+#define MV_MAX_SLOTS 32764 /* KVM's number */
 #define MV_MAX_CPUID_ENTRIES 256
 #define MV_MAX_ROUTES 4096
 #define MV_NR_PINS 24
@@ -352,12 +354,7 @@ struct mv_slot {
 	u32 flags; /* KVM_MEM_* */
 	u16 id;
 	unsigned long *dirty; /* one bit a page, with KVM_MEM_LOG_DIRTY_PAGES */
-};
-
-/* All slots of a VM, sorted by base_gfn; replaced whole, readers hold vm->srcu or mmu.lock. */
-struct mv_slots {
-	int nr;
-	struct mv_slot *slot[]; /* MV_MAX_SLOTS at most */
+	struct interval_tree_node hva_range; /* in mmu.slots_by_hva */
 };
 
 /* The second-stage page tables of a VM; fields are mmu/'s own. */
@@ -368,6 +365,7 @@ struct mv_mmu {
 	unsigned long invalidate_seq; /* of the host's invalidations and of slot changes */
 	long invalidate_in_progress;
 	hva_t invalidate_start, invalidate_end; /* the host addresses in work, if any are */
+	struct rb_root_cached slots_by_hva;
 };
 
 /* ---- the virtual machine ---------------------------------------------- */
@@ -378,7 +376,8 @@ struct mv_vm {
 	struct mutex lock; /* configuration: vCPUs, irqchip */
 	struct mutex slots_lock; /* changes of slots and of the buses */
 	struct srcu_struct srcu; /* slots, buses, routing */
-	struct mv_slots __rcu *slots;
+	struct maple_tree slots; /* by page frame; readers hold @srcu or mmu.lock */
+	struct xarray slots_by_id; /* slots_lock */
 	struct mv_mmu mmu;
 	struct mmu_notifier notifier;
 

@@ -63,8 +63,6 @@ static inline bool mv_cpu_logs_writes(void)
 }
 
 /* slot.c */
-extern struct mv_slots mv_no_slots;
-
 void mv_slots_free(struct mv_vm *vm);
 struct mv_slot *mv_slot_by_id(struct mv_vm *vm, u16 id);
 
