@@ -364,6 +364,7 @@ struct mv_mmu {
 	rwlock_t lock;
 	unsigned long invalidate_seq; /* of the host's invalidations and of slot changes */
 	long invalidate_in_progress;
+	bool exec_splits; /* large leaves are not executable */
 	hva_t invalidate_start, invalidate_end; /* the host addresses in work, if any are */
 	struct rb_root_cached slots_by_hva;
 };
@@ -394,6 +395,7 @@ struct mv_vm {
 
 	struct mv_bus __rcu *pio_bus, *mmio_bus; /* io/bus.c */
 
+	unsigned long nr_mmu_pages; /* KVM_SET_NR_MMU_PAGES; 0: not set */
 	u64 manual_log; /* KVM_DIRTY_LOG_*, of KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2 */
 
 	u64 tsc_base; /* host TSC when the guest's was 0 */
@@ -643,6 +645,8 @@ int mv_mmu_init_vm(struct mv_vm *vm); /* root table, empty slots, notifier */
 void mv_mmu_stop_vm(struct mv_vm *vm); /* last descriptor closed: the tables go */
 void mv_mmu_free_vm(struct mv_vm *vm); /* last: the slots, and @vm when no notifier uses it */
 int mv_set_memory_region(struct mv_vm *vm, const struct kvm_userspace_memory_region *r);
+int mv_set_nr_mmu_pages(struct mv_vm *vm, unsigned long nr);
+unsigned long mv_get_nr_mmu_pages(struct mv_vm *vm);
 int mv_get_dirty_log(struct mv_vm *vm, const struct kvm_dirty_log *log);
 int mv_clear_dirty_log(struct mv_vm *vm, const struct kvm_clear_dirty_log *log);
 

@@ -61,6 +61,7 @@ static const struct {
 	{ KVM_CAP_USER_MEMORY, 1 },
 	{ KVM_CAP_SET_TSS_ADDR, 1 },
 	{ KVM_CAP_EXT_CPUID, 1 },
+	{ KVM_CAP_MMU_SHADOW_CACHE_CONTROL, 1 },
 	{ KVM_CAP_NR_MEMSLOTS, MV_MAX_SLOTS },
 	{ KVM_CAP_PIT, 1 },
 	{ KVM_CAP_NOP_IO_DELAY, 1 },
@@ -98,6 +99,7 @@ static const struct {
 	{ KVM_CAP_EXCEPTION_PAYLOAD, 1 },
 	{ KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2, MV_MANUAL_LOG_FLAGS },
 	{ KVM_CAP_SET_GUEST_DEBUG2, MV_GUESTDBG_FLAGS },
+	{ KVM_CAP_VM_DISABLE_NX_HUGE_PAGES, 1 },
 	{ MINIVIRT_CAP_INFO, 1 },
 };
 
@@ -127,6 +129,22 @@ static long set_manual_log(struct mv_vm *vm, u64 flags)
 	return 0;
 }
 
+/* Userspace trusts this guest not to stop the machine, as only who may stop it can say. */
+static long disable_nx_huge_pages(struct mv_vm *vm, u64 arg)
+{
+	long r = -EINVAL;
+
+	if (!capable(CAP_SYS_BOOT))
+		return -EPERM;
+	mutex_lock(&vm->lock);
+	if (!arg && !vm->nr_vcpus) {
+		vm->mmu.exec_splits = false;
+		r = 0;
+	}
+	mutex_unlock(&vm->lock);
+	return r;
+}
+
 static long vm_enable_cap(struct mv_vm *vm, const struct kvm_enable_cap __user *arg)
 {
 	struct kvm_enable_cap cap;
@@ -141,6 +159,8 @@ static long vm_enable_cap(struct mv_vm *vm, const struct kvm_enable_cap __user *
 		return 0;
 	case KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2:
 		return set_manual_log(vm, cap.args[0]);
+	case KVM_CAP_VM_DISABLE_NX_HUGE_PAGES:
+		return disable_nx_huge_pages(vm, cap.args[0]);
 	default:
 		return -EINVAL;
 	}
@@ -231,6 +251,10 @@ static long vm_ioctl(struct file *file, unsigned int nr, unsigned long arg)
 		return get_dirty_log(vm, uarg);
 	case KVM_CLEAR_DIRTY_LOG:
 		return clear_dirty_log(vm, uarg);
+	case KVM_SET_NR_MMU_PAGES:
+		return mv_set_nr_mmu_pages(vm, arg);
+	case KVM_GET_NR_MMU_PAGES:
+		return mv_get_nr_mmu_pages(vm);
 	case KVM_SET_TSS_ADDR:
 		return set_tss_addr(vm, arg);
 	case KVM_SET_IDENTITY_MAP_ADDR:

@@ -68,7 +68,7 @@ static int slot_level(const struct mv_fault *f)
 	gfn_t gfn;
 
 	/* The log is about 4 KiB pages. */
-	if (slot->dirty || ((f->map.access & MV_ACCESS_EXEC) && mv_pt_exec_splits()))
+	if (slot->dirty || ((f->map.access & MV_ACCESS_EXEC) && f->vm->mmu.exec_splits))
 		return 1;
 	for (; level > 1; level--) {
 		mask = mv_pt_pages(level) - 1;

@@ -54,7 +54,6 @@ void mv_pt_free(struct list_head *tables);
 int mv_pt_map(struct mv_mmu *mmu, const struct mv_map *map, struct list_head *tables);
 bool mv_pt_range(struct mv_mmu *mmu, enum mv_pt_op op, gfn_t start, gfn_t end,
 		 struct list_head *freed);
-bool mv_pt_exec_splits(void);
 
 /* Does the processor itself log the writes of leaves with a clear dirty bit? */
 static inline bool mv_cpu_logs_writes(void)

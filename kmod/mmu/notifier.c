@@ -6,6 +6,7 @@
  * for other users of the notifiers: the VM's memory stays until the last
  * callback is over. A callback that comes late finds no root and does nothing.
  */
+#include <linux/cpu.h>
 #include <linux/io.h>
 #include <linux/mm.h>
 #include <linux/mmu_notifier.h>
@@ -165,6 +166,12 @@ int mv_mmu_init_vm(struct mv_vm *vm)
 	if (!mmu->root)
 		return -ENOMEM;
 	mmu->root_hpa = page_to_phys(mmu->root);
+	/*
+	 * On processors with the erratum a guest that fetches code through a large
+	 * page can stop the machine: large leaves are not executable there, and a
+	 * fetch gets 4 KiB leaves. Documentation/admin-guide/hw-vuln/multihit.rst.
+	 */
+	mmu->exec_splits = boot_cpu_has_bug(X86_BUG_ITLB_MULTIHIT) && !cpu_mitigations_off();
 	vm->notifier.ops = &mv_notifier_ops;
 	r = mmu_notifier_register(&vm->notifier, vm->mm);
 	if (r)

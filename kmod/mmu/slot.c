@@ -8,6 +8,7 @@
 
 #define MV_SLOT_FLAGS (KVM_MEM_LOG_DIRTY_PAGES | KVM_MEM_READONLY)
 #define MV_SLOT_MAX_PAGES ((1ull << 31) - 1)
+#define MV_MIN_MMU_PAGES 64ul
 
 /* ---- readers ---- */
 
@@ -394,6 +395,34 @@ int mv_set_memory_region(struct mv_vm *vm, const struct kvm_userspace_memory_reg
 	ret = set_region_locked(vm, r);
 	mutex_unlock(&vm->slots_lock);
 	return ret;
+}
+
+/*
+ * KVM_SET_NR_MMU_PAGES bounds the shadow page tables of processors that need
+ * them. Here as on KVM with two-dimensional paging it is only remembered.
+ */
+int mv_set_nr_mmu_pages(struct mv_vm *vm, unsigned long nr)
+{
+	if (nr < MV_MIN_MMU_PAGES)
+		return -EINVAL;
+	mutex_lock(&vm->slots_lock);
+	vm->nr_mmu_pages = nr;
+	mutex_unlock(&vm->slots_lock);
+	return 0;
+}
+
+/* What was set, or KVM's default: a table page for 50 pages of memory. */
+unsigned long mv_get_nr_mmu_pages(struct mv_vm *vm)
+{
+	struct mv_slot *slot;
+	unsigned long id, nr = 0;
+
+	mutex_lock(&vm->slots_lock);
+	xa_for_each(&vm->slots_by_id, id, slot)
+		nr += slot->npages;
+	nr = vm->nr_mmu_pages ?: max(nr / 50, MV_MIN_MMU_PAGES);
+	mutex_unlock(&vm->slots_lock);
+	return nr;
 }
 
 /* At the end of the VM: nobody reads the slots any more. */
