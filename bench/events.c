@@ -16,6 +16,7 @@
 #define WAKE_PORT 0xe1
 
 GUEST64(kick_loop, LOOP("out %al, %dx"));
+GUEST64(kick_mmio_loop, LOOP("mov %eax, (%rsi)"));
 
 /* Its one interrupt handler acknowledges; then the code after HLT tells userspace. */
 GUEST64(wake_forever, "1: sti\n hlt\n cli\n out %al, $" GUEST_STRING(WAKE_PORT) "\n jmp 1b\n");
@@ -42,20 +43,15 @@ GUEST64(spin_forever,
 GUEST64(ping, "cli\n" LOOP(SEND_ICR "sti\n hlt\n cli\n"));
 GUEST64(pong, "cli\n" FOREVER("sti\n hlt\n cli\n" SEND_ICR));
 
-static double ioeventfd(const struct row *row)
+static double kick(struct kvm_ioeventfd kick, const struct guest *guest)
 {
 	struct vm *vm = vm_new(0, 1);
-	struct kvm_ioeventfd kick = {
-		.addr = KICK_PORT,
-		.len = 1,
-		.fd = eventfd(0, 0),
-		.flags = KVM_IOEVENTFD_FLAG_PIO,
-	};
-	struct kvm_regs regs = { .rdx = KICK_PORT };
+	struct kvm_regs regs = { .rdx = KICK_PORT, .rsi = MMIO_GPA };
 	u64 samples[2][REPEAT], start;
 
+	kick.fd = eventfd(0, 0);
 	IOCTL(vm->fd, KVM_IOEVENTFD, &kick);
-	vcpu_load(vm, 0, &kick_loop);
+	vcpu_load(vm, 0, guest);
 	for (int i = 0; i < 2 * REPEAT; i++) {
 		vcpu_start(vm, 0, &regs, BATCH << (i & 1));
 		start = ticks();
@@ -65,6 +61,22 @@ static double ioeventfd(const struct row *row)
 	close(kick.fd);
 	vm_free(vm);
 	return (double)(median(samples[1], REPEAT) - median(samples[0], REPEAT)) / BATCH;
+}
+
+static double ioeventfd(const struct row *row)
+{
+	struct kvm_ioeventfd by_pio = {
+		.addr = KICK_PORT, .len = 1, .flags = KVM_IOEVENTFD_FLAG_PIO,
+	};
+
+	return kick(by_pio, &kick_loop);
+}
+
+static double ioeventfd_mmio(const struct row *row)
+{
+	struct kvm_ioeventfd by_mmio = { .addr = MMIO_GPA };
+
+	return kick(by_mmio, &kick_mmio_loop);
 }
 
 /* GSI to an MSI for vCPU 0, as a virtio device has it. */
@@ -246,6 +258,8 @@ static double ipi(const struct row *row)
 
 const struct row event_rows[] = {
 	EVENT("ioeventfd", "ioeventfd by PIO", ioeventfd, .cap = KVM_CAP_IOEVENTFD),
+	EVENT("ioeventfd-mmio", "ioeventfd by MMIO, any length", ioeventfd_mmio,
+	      .cap = KVM_CAP_IOEVENTFD_ANY_LENGTH),
 	EVENT("msi-running", "KVM_SIGNAL_MSI, delivery, EOI, PIO to userspace", awake_msi,
 	      .flags = VM_IRQCHIP | VM_X2APIC, .cap = KVM_CAP_SIGNAL_MSI),
 	EVENT("irqfd-running", "the same by irqfd", awake_irqfd, .flags = VM_IRQCHIP | VM_X2APIC,

@@ -24,7 +24,9 @@ enum mv_event_type { MV_EVENT_IRQ, MV_EVENT_NMI, MV_EVENT_EXCEPTION };
  * @id: MINIVIRT_BACKEND_*
  * @features: MINIVIRT_FEATURE_* in use; set by @setup
  * @pt_format: the second-stage page-table format; set by @setup
+ * @tsc_frac_bits: of the fraction in a TSC multiplier; 0: no TSC scaling; set by @setup
  * @vcpu_size: of the backend's vCPU structure, which begins with struct mv_vcpu
+ * @passed_through: MSRs that guests have without exits; 0 ends the list
  * @setup: check the hardware and prepare; prints what is missing and returns
  *	-ENODEV or -EOPNOTSUPP, -EBUSY when another hypervisor holds the CPU
  * @cpu_enable: enable the extension on this CPU; interrupts off
@@ -45,6 +47,8 @@ enum mv_event_type { MV_EVENT_IRQ, MV_EVENT_NMI, MV_EVENT_EXCEPTION };
  * @get_dt, @set_dt: GDTR (@idt false) or IDTR
  * @set_cr0, @set_cr4, @set_efer: a checked value into the control block and
  *	vcpu->crN/efer; @set_cr3 and PDPTRs go through the dirty bits
+ * @read_pdptrs: vcpu->pdptrs as the processor holds them; NULL: it does not, but reads the
+ *	guest's memory
  * @get_msr, @set_msr: the MSRs of the control block; 1: not the backend's
  * @inject: put the event into the control block for the next entry
  * @cancel_inject: take back what @inject did, as no entry has been made
@@ -54,12 +58,15 @@ enum mv_event_type { MV_EVENT_IRQ, MV_EVENT_NMI, MV_EVENT_EXCEPTION };
  * @nmi_masked, @set_nmi_masked: blocking by NMI
  * @update_cr8_intercept: intercept CR8 writes below @tpr; -1: none
  * @update_debug: guest_debug, DR7 or the exception intercepts changed
- * @update_tsc_offset: vcpu->tsc_offset changed
+ * @update_tsc: vcpu->tsc_offset or tsc_ratio changed
  * @cpuid_changed: guest CPUID changed: intercepts that depend on it
+ * @update_msr_exits: vm->all_msrs_exit changed
+ * @take_halt: does the guest rest in a HLT that made no exit? It is over. May be NULL
  * @finish_exit: make a MV_EXIT_UNFINISHED another, by what @run could not do with interrupts
  *	off, as to decode the instruction
  * @skip_len: length of the instruction to skip, when exit.insn_len is 0
  * @skip_fetches: @skip_len reads guest memory; set by @setup
+ * @fault_has_len: @skip_len knows it after MV_EXIT_PAGE_FAULT, too
  * @flush_tlb: drop the VM's second-stage translations on this CPU
  * @dump: the control block to the kernel log, for a failed entry
  */
@@ -68,8 +75,11 @@ struct mv_backend {
 	u32 id;
 	u64 features;
 	const struct mv_pt_format *pt_format;
+	u8 tsc_frac_bits;
 	size_t vcpu_size;
 	bool skip_fetches;
+	bool fault_has_len;
+	const u32 *passed_through;
 
 	int (*setup)(void);
 	void (*unsetup)(void);
@@ -89,6 +99,7 @@ struct mv_backend {
 	void (*set_cr0)(struct mv_vcpu *vcpu, u64 val);
 	void (*set_cr4)(struct mv_vcpu *vcpu, u64 val);
 	void (*set_efer)(struct mv_vcpu *vcpu, u64 val);
+	void (*read_pdptrs)(struct mv_vcpu *vcpu);
 	int (*get_msr)(struct mv_vcpu *vcpu, u32 msr, u64 *val);
 	int (*set_msr)(struct mv_vcpu *vcpu, u32 msr, u64 val);
 
@@ -99,8 +110,10 @@ struct mv_backend {
 	void (*set_nmi_masked)(struct mv_vcpu *vcpu, bool masked);
 	void (*update_cr8_intercept)(struct mv_vcpu *vcpu, int tpr);
 	void (*update_debug)(struct mv_vcpu *vcpu);
-	void (*update_tsc_offset)(struct mv_vcpu *vcpu);
+	void (*update_tsc)(struct mv_vcpu *vcpu);
 	void (*cpuid_changed)(struct mv_vcpu *vcpu);
+	void (*update_msr_exits)(struct mv_vcpu *vcpu);
+	bool (*take_halt)(struct mv_vcpu *vcpu);
 	void (*finish_exit)(struct mv_vcpu *vcpu);
 	int (*skip_len)(struct mv_vcpu *vcpu);
 	void (*dump)(struct mv_vcpu *vcpu);

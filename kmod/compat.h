@@ -18,6 +18,7 @@
 
 #else
 
+#include <linux/eventfd.h>
 #include <linux/kvm.h>
 #include <linux/mm.h>
 #include <asm/cpufeature.h>
@@ -31,6 +32,15 @@ static inline bool mv_fred_enabled(void)
 	return cpu_feature_enabled(X86_FEATURE_FRED);
 #else
 	return false;
+#endif
+}
+
+static inline void mv_eventfd_signal(struct eventfd_ctx *ctx)
+{
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 8, 0)
+	eventfd_signal(ctx);
+#else
+	eventfd_signal(ctx, 1);
 #endif
 }
 

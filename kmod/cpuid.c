@@ -168,6 +168,9 @@ void mv_cpuid_runtime_update(struct mv_vcpu *vcpu)
 		change_bit_of(&e->ecx, F(OSXSAVE),
 			      boot_cpu_has(X86_FEATURE_XSAVE) && (mv_cr4(vcpu) & X86_CR4_OSXSAVE));
 		change_bit_of(&e->edx, F(APIC), vcpu->apic_base & MSR_IA32_APICBASE_ENABLE);
+		if (!mv_has_quirk(vcpu->vm, KVM_X86_QUIRK_MISC_ENABLE_NO_MWAIT))
+			change_bit_of(&e->ecx, F(MWAIT),
+				      vcpu->msr.misc_enable & MSR_IA32_MISC_ENABLE_MWAIT);
 	}
 	e = find(vcpu, 7, 0);
 	if (e)
@@ -178,6 +181,14 @@ void mv_cpuid_runtime_update(struct mv_vcpu *vcpu)
 	e = find(vcpu, 0xd, 1);
 	if (e && (e->eax & (F(XSAVES) | F(XSAVEC))))
 		e->ebx = mv_xstate_size(vcpu->xcr0 | vcpu->ia32_xss, true);
+}
+
+/* It is not among those that are given to guests: with it or without, it is a no-op. */
+bool mv_cpuid_has_mwait(struct mv_vcpu *vcpu)
+{
+	const struct kvm_cpuid_entry2 *e = find(vcpu, 1, 0);
+
+	return e && (e->ecx & F(MWAIT));
 }
 
 /* CR4 bits that come with a feature; the others have always been there. */
@@ -311,6 +322,8 @@ long mv_set_cpuid2(struct mv_vcpu *vcpu, struct kvm_cpuid2 __user *arg)
 		return r;
 	}
 	mv_cpuid_derive(vcpu);
+	if (vcpu->lapic)
+		mv_lapic_set_version(vcpu);
 	mv_backend->cpuid_changed(vcpu);
 	kvfree(old);
 	return 0;

@@ -184,7 +184,10 @@ int mv_set_efer(struct mv_vcpu *vcpu, u64 val, bool host)
 	return 0;
 }
 
-/* ---- KVM_GET_SREGS, KVM_SET_SREGS ---- */
+/* ---- KVM_GET/SET_SREGS, KVM_GET/SET_SREGS2 ---- */
+
+/* The two structures differ only behind what they begin with. */
+static_assert(offsetof(struct kvm_sregs2, flags) == offsetof(struct kvm_sregs, interrupt_bitmap));
 
 static const struct {
 	enum mv_seg seg;
@@ -196,10 +199,9 @@ static const struct {
 	{ MV_TR, offsetof(struct kvm_sregs, tr) }, { MV_LDTR, offsetof(struct kvm_sregs, ldt) },
 };
 
-int mv_get_sregs(struct mv_vcpu *vcpu, void *buf)
+static void get_sregs(struct mv_vcpu *vcpu, void *buf)
 {
 	struct kvm_sregs *sregs = buf;
-	u8 vector;
 	int i;
 
 	for (i = 0; i < ARRAY_SIZE(sregs_segs); i++)
@@ -213,8 +215,35 @@ int mv_get_sregs(struct mv_vcpu *vcpu, void *buf)
 	sregs->cr8 = mv_get_cr8(vcpu);
 	sregs->efer = vcpu->efer;
 	sregs->apic_base = vcpu->apic_base;
+}
+
+int mv_get_sregs(struct mv_vcpu *vcpu, void *buf)
+{
+	struct kvm_sregs *sregs = buf;
+	u8 vector;
+
+	get_sregs(vcpu, buf);
 	if (mv_get_sent_irq(vcpu, &vector))
 		__set_bit(vector, (unsigned long *)sregs->interrupt_bitmap);
+	return 0;
+}
+
+int mv_get_sregs2(struct mv_vcpu *vcpu, void *buf)
+{
+	struct kvm_sregs2 *sregs = buf;
+
+	get_sregs(vcpu, buf);
+	if (!mv_pae_paging(vcpu))
+		return 0;
+	/* Until the next entry, those in struct mv_vcpu are to go with CR3. */
+	if (vcpu->regs_dirty & BIT(MV_LAZY_CR3))
+		;
+	else if (mv_backend->read_pdptrs)
+		mv_backend->read_pdptrs(vcpu);
+	else
+		load_pdptrs(vcpu, mv_cr3(vcpu));
+	memcpy(sregs->pdptrs, vcpu->pdptrs, sizeof(sregs->pdptrs));
+	sregs->flags = KVM_SREGS2_FLAGS_PDPTRS_VALID;
 	return 0;
 }
 
@@ -239,7 +268,8 @@ static bool at_reset_vector(struct mv_vcpu *vcpu, const struct kvm_sregs *sregs)
 	       sregs->cs.base == 0xffff0000 && !(sregs->cr0 & X86_CR0_PE);
 }
 
-int mv_set_sregs(struct mv_vcpu *vcpu, void *buf)
+/* @pdptrs: NULL: those in memory */
+static int set_sregs(struct mv_vcpu *vcpu, const void *buf, const u64 *pdptrs)
 {
 	const struct kvm_sregs *sregs = buf;
 	u64 old_cr4 = mv_cr4(vcpu);
@@ -261,17 +291,40 @@ int mv_set_sregs(struct mv_vcpu *vcpu, void *buf)
 	if ((old_cr4 ^ sregs->cr4) & (X86_CR4_OSXSAVE | X86_CR4_PKE))
 		mv_cpuid_runtime_update(vcpu);
 	/* Guest memory may not be there yet; then the tables are found empty. */
-	if (mv_pae_paging(vcpu) && !load_pdptrs(vcpu, sregs->cr3))
+	if (pdptrs)
+		memcpy(vcpu->pdptrs, pdptrs, sizeof(vcpu->pdptrs));
+	else if (mv_pae_paging(vcpu) && !load_pdptrs(vcpu, sregs->cr3))
 		memset(vcpu->pdptrs, 0, sizeof(vcpu->pdptrs));
 	for (i = 0; i < ARRAY_SIZE(sregs_segs); i++)
 		mv_backend->set_seg(vcpu, sregs_segs[i].seg, buf + sregs_segs[i].offset);
 
-	i = find_first_bit((unsigned long *)sregs->interrupt_bitmap, KVM_NR_INTERRUPTS);
-	if (i < KVM_NR_INTERRUPTS)
-		mv_set_sent_irq(vcpu, i);
 	if (at_reset_vector(vcpu, sregs))
 		vcpu->mp_state = KVM_MP_STATE_RUNNABLE;
 	mv_request(vcpu, MV_REQ_TLB_FLUSH);
 	mv_request(vcpu, MV_REQ_EVENT);
 	return 0;
+}
+
+int mv_set_sregs(struct mv_vcpu *vcpu, void *buf)
+{
+	const struct kvm_sregs *sregs = buf;
+	int r = set_sregs(vcpu, buf, NULL), vector;
+
+	if (r)
+		return r;
+	vector = find_first_bit((unsigned long *)sregs->interrupt_bitmap, KVM_NR_INTERRUPTS);
+	if (vector < KVM_NR_INTERRUPTS)
+		mv_set_sent_irq(vcpu, vector);
+	return 0;
+}
+
+int mv_set_sregs2(struct mv_vcpu *vcpu, void *buf)
+{
+	const struct kvm_sregs2 *sregs = buf;
+	bool pae = (sregs->cr0 & X86_CR0_PG) && (sregs->cr4 & X86_CR4_PAE) &&
+		   !(sregs->efer & EFER_LMA);
+
+	if (sregs->flags & ~KVM_SREGS2_FLAGS_PDPTRS_VALID || (sregs->flags && !pae))
+		return -EINVAL;
+	return set_sregs(vcpu, buf, sregs->flags ? sregs->pdptrs : NULL);
 }

@@ -168,7 +168,9 @@ static int op_pio_out(struct mv_emul *e, u16 port, unsigned int size, unsigned i
 			break;
 	if (i == count)
 		return MV_EMUL_OK;
-	mv_pio_to_user(vcpu, port, size, false, count);
+	/* Of units that differ, some may be for an eventfd; a ring may become full. */
+	memmove(e->pio_data, e->pio_data + i * size, (count - i) * size);
+	mv_pio_to_user(vcpu, port, size, false, count - i);
 	return MV_EMUL_POSTED;
 }
 
@@ -270,6 +272,7 @@ static int mmio_to_user(struct mv_vcpu *vcpu, int n, bool write)
 {
 	struct kvm_run *run = vcpu->run;
 
+	vcpu->stats[MV_STAT_MMIO]++;
 	run->exit_reason = KVM_EXIT_MMIO;
 	run->mmio.phys_addr = vcpu->mmio.frag[n].gpa;
 	run->mmio.len = vcpu->mmio.frag[n].len;
@@ -329,6 +332,14 @@ static int raise_fault(struct mv_vcpu *vcpu)
 	return 1;
 }
 
+/* An instruction that is not emulated. A guest's own user must not end the guest by it. */
+static int give_up(struct mv_vcpu *vcpu)
+{
+	if (vcpu->emul.cpl && !vcpu->vm->exit_on_emulation_failure)
+		return mv_inject_ud(vcpu);
+	return mv_internal_error(vcpu, KVM_INTERNAL_ERROR_EMULATION);
+}
+
 /* Begin, or resume when userspace has answered. */
 static int go_on(struct mv_vcpu *vcpu)
 {
@@ -354,7 +365,7 @@ static int go_on(struct mv_vcpu *vcpu)
 		mv_mark_dirty(vcpu, MV_LAZY_RSP);
 		return raise_fault(vcpu);
 	default:
-		return mv_internal_error(vcpu, KVM_INTERNAL_ERROR_EMULATION);
+		return give_up(vcpu);
 	}
 }
 
@@ -367,7 +378,7 @@ int mv_emulate_mmio(struct mv_vcpu *vcpu)
 	start(vcpu);
 	/* Page tables, or code, where there is no memory. */
 	if (exit->fault.in_walk || (exit->fault.access & MV_ACCESS_EXEC))
-		return mv_internal_error(vcpu, KVM_INTERNAL_ERROR_EMULATION);
+		return give_up(vcpu);
 	e->gpa_valid = true;
 	e->gpa_write = exit->fault.access & MV_ACCESS_WRITE;
 	e->gpa = exit->fault.gpa;

@@ -155,13 +155,13 @@ bool mv_want_irq(struct mv_vcpu *vcpu)
 
 static int take_irq(struct mv_vcpu *vcpu)
 {
-	int vector;
+	return vcpu->lapic ? mv_irq_take(vcpu) : mv_take_user_irq(vcpu);
+}
 
-	if (vcpu->lapic)
-		return mv_irq_take(vcpu);
-	vector = vcpu->user_irq;
-	vcpu->user_irq = -1;
-	return vector;
+bool mv_takes_user_irq(struct mv_vcpu *vcpu)
+{
+	return !vcpu->vm->irqchip && vcpu->user_irq < 0 &&
+	       (!vcpu->lapic || mv_lapic_takes_pic(vcpu));
 }
 
 static void send(struct mv_vcpu *vcpu, enum mv_event_type type)
@@ -176,9 +176,11 @@ static void send(struct mv_vcpu *vcpu, enum mv_event_type type)
 		break;
 	case MV_EVENT_NMI:
 		((u8 *)&p->sent)[offsetof(struct mv_pending, nmi_injected)] = 0xff;
+		vcpu->stats[MV_STAT_NMI]++;
 		break;
 	case MV_EVENT_IRQ:
 		((u8 *)&p->sent)[offsetof(struct mv_pending, irq_injected)] = 0xff;
+		vcpu->stats[MV_STAT_IRQ]++;
 		break;
 	}
 	mv_call(inject)(vcpu, type);
@@ -239,7 +241,7 @@ void mv_update_events(struct mv_vcpu *vcpu)
 		}
 	}
 	/* What is left, or what userspace holds back until it can be taken. */
-	if (mv_want_irq(vcpu) || (!vcpu->lapic && vcpu->run->request_interrupt_window))
+	if (mv_want_irq(vcpu) || (vcpu->run->request_interrupt_window && mv_takes_user_irq(vcpu)))
 		mv_call(irq_window)(vcpu, true);
 
 	if (vcpu->lapic && mv_backend->update_cr8_intercept)

@@ -57,6 +57,7 @@ int mv_internal_error(struct mv_vcpu *vcpu, u32 suberror)
 	if (suberror == KVM_INTERNAL_ERROR_EMULATION) {
 		struct mv_emul *e = &vcpu->emul;
 
+		vcpu->stats[MV_STAT_EMULATION_FAIL]++;
 		run->emulation_failure.ndata = 3;
 		run->emulation_failure.flags =
 			KVM_INTERNAL_ERROR_EMULATION_FLAG_INSTRUCTION_BYTES;
@@ -112,7 +113,7 @@ static int handle_irq_window(struct mv_vcpu *vcpu)
 {
 	mv_call(irq_window)(vcpu, false);
 	mv_request(vcpu, MV_REQ_EVENT);
-	if (!vcpu->lapic && vcpu->run->request_interrupt_window && vcpu->user_irq < 0) {
+	if (vcpu->run->request_interrupt_window && mv_takes_user_irq(vcpu)) {
 		vcpu->run->exit_reason = KVM_EXIT_IRQ_WINDOW_OPEN;
 		return 0;
 	}
@@ -183,6 +184,15 @@ static int handle_skip(struct mv_vcpu *vcpu)
 	return mv_skip_insn(vcpu);
 }
 
+/* As no-ops even without the CPUID bit, by KVM's ABI, unless that quirk is off. */
+static int handle_mwait(struct mv_vcpu *vcpu)
+{
+	if (!mv_has_quirk(vcpu->vm, KVM_X86_QUIRK_MWAIT_NEVER_UD_FAULTS) &&
+	    !mv_cpuid_has_mwait(vcpu))
+		return mv_inject_ud(vcpu);
+	return mv_skip_insn(vcpu);
+}
+
 static int handle_pause(struct mv_vcpu *vcpu)
 {
 	mv_vcpu_yield(vcpu);
@@ -201,10 +211,7 @@ static int handle_gp(struct mv_vcpu *vcpu)
 
 static int handle_rdtsc(struct mv_vcpu *vcpu)
 {
-	u64 tsc = mv_read_tsc(vcpu);
-
-	vcpu->gpr[MV_RAX] = (u32)tsc;
-	vcpu->gpr[MV_RDX] = tsc >> 32;
+	mv_set_edx_eax(vcpu, mv_read_tsc(vcpu));
 	return mv_skip_insn(vcpu);
 }
 
@@ -340,18 +347,34 @@ static int handle_dr(struct mv_vcpu *vcpu)
 
 static int handle_rdmsr(struct mv_vcpu *vcpu)
 {
+	u32 msr = vcpu->gpr[MV_RCX];
 	u64 val;
+	int r;
 
-	if (mv_get_msr(vcpu, vcpu->gpr[MV_RCX], &val, false))
-		return mv_inject_gp(vcpu);
-	vcpu->gpr[MV_RAX] = (u32)val;
-	vcpu->gpr[MV_RDX] = val >> 32;
+	if (static_branch_unlikely(&mv_msr_filters) &&
+	    mv_msr_denied(vcpu, msr, KVM_MSR_FILTER_READ))
+		r = KVM_MSR_EXIT_REASON_FILTER;
+	else
+		r = mv_get_msr(vcpu, msr, &val, false);
+	if (unlikely(r))
+		return mv_msr_refused(vcpu, r, false);
+	mv_set_edx_eax(vcpu, val);
 	return mv_skip_insn(vcpu);
 }
 
 static int handle_wrmsr(struct mv_vcpu *vcpu)
 {
-	return finish_write(vcpu, mv_set_msr(vcpu, vcpu->gpr[MV_RCX], mv_edx_eax(vcpu), false));
+	u32 msr = vcpu->gpr[MV_RCX];
+	int r;
+
+	if (static_branch_unlikely(&mv_msr_filters) &&
+	    mv_msr_denied(vcpu, msr, KVM_MSR_FILTER_WRITE))
+		r = KVM_MSR_EXIT_REASON_FILTER;
+	else
+		r = mv_set_msr(vcpu, msr, mv_edx_eax(vcpu), false);
+	if (unlikely(r))
+		return mv_msr_refused(vcpu, r, true);
+	return mv_skip_insn(vcpu);
 }
 
 /* ---- port I/O ---- */
@@ -419,6 +442,25 @@ static int handle_io(struct mv_vcpu *vcpu)
 
 /* ---- second-stage faults ---- */
 
+/*
+ * A write to an eventfd that takes any length: what the instruction writes does
+ * not matter, so where the hardware tells its length it is not even fetched.
+ */
+static bool ring_doorbell(struct mv_vcpu *vcpu)
+{
+	struct mv_exit *exit = &vcpu->exit;
+
+	return mv_backend->fault_has_len && exit->fault.access == MV_ACCESS_WRITE &&
+	       !exit->fault.in_walk && !mv_lapic_mmio_hit(vcpu, exit->fault.gpa) &&
+	       !mv_bus_access(vcpu, MV_MMIO_BUS, exit->fault.gpa, 0, NULL, true);
+}
+
+static int handle_log_full(struct mv_vcpu *vcpu)
+{
+	mv_cpu_log_full(vcpu);
+	return 1;
+}
+
 static int handle_page_fault(struct mv_vcpu *vcpu)
 {
 	int r = mv_mmu_fault(vcpu, vcpu->exit.fault.gpa, vcpu->exit.fault.access);
@@ -433,6 +475,8 @@ static int handle_page_fault(struct mv_vcpu *vcpu)
 	/* The stack or the tables of an event in delivery cannot be emulated. */
 	if (vcpu->pending.any)
 		return mv_internal_error(vcpu, KVM_INTERNAL_ERROR_DELIVERY_EV);
+	if (ring_doorbell(vcpu))
+		return mv_skip_insn(vcpu);
 	return mv_emulate_mmio(vcpu);
 }
 
@@ -458,19 +502,20 @@ static int (*const mv_exit_handlers[MV_NR_EXITS])(struct mv_vcpu *vcpu) = {
 	[MV_EXIT_IO] = handle_io,
 	[MV_EXIT_RDMSR] = handle_rdmsr,
 	[MV_EXIT_WRMSR] = handle_wrmsr,
-	/* As no-ops even without the CPUID bit: KVM's ABI has it so. */
-	[MV_EXIT_MONITOR] = handle_skip,
-	[MV_EXIT_MWAIT] = handle_skip,
+	[MV_EXIT_MONITOR] = handle_mwait,
+	[MV_EXIT_MWAIT] = handle_mwait,
 	[MV_EXIT_XSETBV] = handle_xsetbv,
 	[MV_EXIT_INVALID_OP] = handle_ud,
 	/* No 64-bit guest switches tasks by hardware. */
 	[MV_EXIT_TASK_SWITCH] = handle_unknown,
 	[MV_EXIT_PAGE_FAULT] = handle_page_fault,
+	[MV_EXIT_LOG_FULL] = handle_log_full,
 	[MV_EXIT_UNFINISHED] = handle_unfinished,
 	[MV_EXIT_DONE] = handle_nothing,
 };
 
 int mv_handle_exit(struct mv_vcpu *vcpu)
 {
+	vcpu->stats[vcpu->exit.reason]++;
 	return mv_exit_handlers[vcpu->exit.reason](vcpu);
 }

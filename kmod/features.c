@@ -312,3 +312,24 @@ long mv_get_supported_cpuid(struct kvm_cpuid2 __user *arg)
 		return -EFAULT;
 	return 0;
 }
+
+/* Features that the module would emulate for a processor that lacks them: none, not even leaf 1. */
+long mv_get_emulated_cpuid(struct kvm_cpuid2 __user *arg)
+{
+	struct kvm_cpuid_entry2 leaf_0 = {};
+	struct kvm_cpuid2 head;
+	u32 i;
+
+	if (copy_from_user(&head, arg, sizeof(head)))
+		return -EFAULT;
+	if (!head.nent)
+		return -E2BIG;
+	for (i = 0; i < min_t(u32, head.nent, MV_MAX_CPUID_ENTRIES); i++)
+		if (check_zeroed_user(arg->entries[i].padding, sizeof(leaf_0.padding)) <= 0)
+			return -EINVAL;
+	head.nent = 1;
+	if (copy_to_user(arg->entries, &leaf_0, sizeof(leaf_0)) ||
+	    copy_to_user(arg, &head, sizeof(head)))
+		return -EFAULT;
+	return 0;
+}

@@ -59,11 +59,17 @@ int mv_set_xcr0(struct mv_vcpu *vcpu, u32 index, u64 val)
 	return 0;
 }
 
-/* KVM_GET_XSAVE: the standard form, in which components have fixed places. */
+/*
+ * KVM_GET_XSAVE: the standard form, in which components have fixed places.  A
+ * host that lacks what the guest has not got can be migrated to.  None of the
+ * components that guests can have lies behind struct kvm_xsave, so
+ * KVM_GET_XSAVE2 is the same.
+ */
 int mv_get_xsave(struct mv_vcpu *vcpu, void *buf)
 {
 	fpu_copy_guest_fpstate_to_uabi(&vcpu->fpu, buf, sizeof(struct kvm_xsave),
-				       mv_supported_xcr0() | XFEATURE_MASK_FPSSE, vcpu->pkru);
+				       vcpu->guest_supported_xcr0 | XFEATURE_MASK_FPSSE,
+				       vcpu->pkru);
 	return 0;
 }
 

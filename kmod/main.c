@@ -120,6 +120,19 @@ static long get_info(struct minivirt_info __user *arg)
 
 static_assert(sizeof(struct minivirt_info) == MINIVIRT_INFO_SIZE_V0);
 
+static long dev_attr(unsigned int nr, const struct kvm_device_attr __user *arg)
+{
+	struct kvm_device_attr attr;
+
+	if (copy_from_user(&attr, arg, sizeof(attr)))
+		return -EFAULT;
+	if (attr.group || attr.attr != KVM_X86_XCOMP_GUEST_SUPP)
+		return -ENXIO;
+	if (nr == KVM_HAS_DEVICE_ATTR)
+		return 0;
+	return put_user(mv_supported_xcr0(), (u64 __user *)u64_to_user_ptr(attr.addr));
+}
+
 static long dev_ioctl(struct file *file, unsigned int nr, unsigned long arg)
 {
 	void __user *uarg = (void __user *)arg;
@@ -132,9 +145,16 @@ static long dev_ioctl(struct file *file, unsigned int nr, unsigned long arg)
 	case KVM_CHECK_EXTENSION:
 		return mv_check_extension(NULL, arg);
 	case KVM_GET_VCPU_MMAP_SIZE:
-		return arg ? -EINVAL : (KVM_PIO_PAGE_OFFSET + 1) * PAGE_SIZE;
+		return arg ? -EINVAL : (KVM_COALESCED_MMIO_PAGE_OFFSET + 1) * PAGE_SIZE;
 	case KVM_GET_SUPPORTED_CPUID:
 		return mv_get_supported_cpuid(uarg);
+	case KVM_GET_EMULATED_CPUID:
+		return mv_get_emulated_cpuid(uarg);
+	case KVM_X86_GET_MCE_CAP_SUPPORTED:
+		return put_user(mv_mce_supported(), (u64 __user *)uarg);
+	case KVM_HAS_DEVICE_ATTR:
+	case KVM_GET_DEVICE_ATTR:
+		return dev_attr(nr, uarg);
 	case KVM_GET_MSR_INDEX_LIST:
 		return mv_get_msr_index_list(uarg, false);
 	case KVM_GET_MSR_FEATURE_INDEX_LIST:

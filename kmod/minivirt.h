@@ -9,7 +9,10 @@
 #include <linux/types.h>
 #include <linux/bits.h>
 #include <linux/hrtimer.h>
+#include <linux/jump_label.h>
+#include <linux/interval_tree.h>
 #include <linux/kvm.h>
+#include <linux/maple_tree.h>
 #include <linux/mmu_notifier.h>
 #include <linux/mutex.h>
 #include <linux/preempt.h>
@@ -17,10 +20,12 @@
 #include <linux/refcount.h>
 #include <linux/sched.h>
 #include <linux/srcu.h>
+#include <linux/workqueue.h>
 #include <linux/xarray.h>
 #include <asm/cpufeature.h>
 #include <asm/fpu/api.h>
 #include <asm/kvm_para.h>
+#include <asm/msr.h>
 #include <asm/processor-flags.h>
 
 #include "emul/emul.h"
@@ -30,10 +35,13 @@
 /* Limits that KVM_CHECK_EXTENSION reports. */
 #define MV_MAX_VCPUS 255
 #define MV_MAX_VCPU_ID 1024
-#define MV_MAX_SLOTS 512
+#define MV_MAX_SLOTS 32764 /* KVM's number */
 #define MV_MAX_CPUID_ENTRIES 256
 #define MV_MAX_ROUTES 4096
 #define MV_NR_PINS 24
+#define MV_X2APIC_API                                                                      \
+	(KVM_X2APIC_API_USE_32BIT_IDS | KVM_X2APIC_API_DISABLE_BROADCAST_QUIRK)
+#define MV_MCE_BANKS 32
 #define MV_GUESTDBG_FLAGS                                                                  \
 	(KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_SINGLESTEP | KVM_GUESTDBG_USE_SW_BP |           \
 	 KVM_GUESTDBG_USE_HW_BP | KVM_GUESTDBG_INJECT_DB | KVM_GUESTDBG_INJECT_BP |         \
@@ -45,6 +53,7 @@ struct mv_lapic;
 struct mv_irqchip;
 struct mv_routing;
 struct mv_bus;
+struct mv_msr_filter;
 
 typedef u64 gpa_t;
 typedef u64 gfn_t;
@@ -130,9 +139,20 @@ enum mv_exit_reason {
 	MV_EXIT_INVALID_OP, /* an instruction that the guest does not have */
 	MV_EXIT_TASK_SWITCH, /* .hw_reason */
 	MV_EXIT_PAGE_FAULT, /* .fault: second-stage violation */
+	MV_EXIT_LOG_FULL, /* vcpu->cpu_log */
 	MV_EXIT_UNFINISHED, /* the backend's @finish_exit tells what it is */
 	MV_EXIT_DONE, /* the backend has dealt with it whole */
 	MV_NR_EXITS
+};
+
+/* Counters of a vCPU: by reason of exit, and these. */
+enum mv_stat {
+	MV_STAT_MMIO = MV_NR_EXITS, /* accesses that userspace had to answer */
+	MV_STAT_SIGNAL,
+	MV_STAT_IRQ,
+	MV_STAT_NMI,
+	MV_STAT_EMULATION_FAIL,
+	MV_NR_STATS
 };
 
 enum mv_cr_op { MV_CR_WRITE, MV_CR_READ, MV_CR_CLTS, MV_CR_LMSW };
@@ -205,6 +225,8 @@ enum mv_request {
 	MV_REQ_TLB_FLUSH, /* drop this VM's cached translations on this CPU */
 	MV_REQ_TRIPLE_FAULT, /* report KVM_EXIT_SHUTDOWN */
 	MV_REQ_NMI, /* vcpu->nmi_queued went up */
+	MV_REQ_IOAPIC_EOI, /* tell userspace's IOAPIC of vcpu->eoi_vector */
+	MV_REQ_MSR_EXITS, /* vm->all_msrs_exit changed */
 };
 
 enum mv_vcpu_mode { MV_OUTSIDE, MV_IN_GUEST };
@@ -238,7 +260,7 @@ typedef int (*mv_complete_fn)(struct mv_vcpu *vcpu);
  * struct mv_vcpu - a virtual CPU; the backend's own structure begins with it
  *
  * Rule: fields are the property of the thread that holds @mutex, except
- * @requests, @mode, @nmi_queued and what irq/ says of struct mv_lapic.
+ * @requests, @mode, @nmi_queued, @cpu_log and what irq/ says of struct mv_lapic.
  */
 struct mv_vcpu {
 	/* Entry and exit: what every pass through the run loop touches. */
@@ -260,13 +282,15 @@ struct mv_vcpu {
 	/* Interrupts and NMIs. */
 	atomic_t nmi_queued; /* KVM_NMI and APIC NMIs not yet seen by the loop */
 	u8 nmi_pending; /* 0 to 2, as the processor latches them */
-	int user_irq; /* KVM_INTERRUPT vector without an irqchip; -1: none */
+	int user_irq; /* KVM_INTERRUPT: a vector of userspace's PIC; -1: none */
+	u8 eoi_vector; /* for KVM_EXIT_IOAPIC_EOI */
 	u32 mp_state; /* KVM_MP_STATE_* */
 	unsigned long apic_events; /* irq/: pending INIT, SIPI */
 	u8 sipi_vector;
 
 	/* Time. */
 	u64 tsc_offset;
+	u64 tsc_ratio; /* of the rate to the host's, in mv_backend->tsc_frac_bits; 0: the same */
 	u32 tsc_khz;
 	u64 tsc_adjust;
 
@@ -289,15 +313,19 @@ struct mv_vcpu {
 		u64 mtrr_def_type;
 		u64 mtrr_fixed[11];
 		u64 mtrr_var[8][2];
-		u64 mcg_status;
+		u64 mcg_cap, mcg_status, mcg_ctl;
 		u64 platform_info;
 		u64 arch_capabilities;
 		u64 ucode_rev;
 		u64 feature_control;
 		u64 de_cfg;
+		u64 power_ctl;
+		u64 hwcr;
 		u64 tsc_aux;
 		u64 star, lstar, cstar, fmask, kernel_gs_base;
 	} msr;
+
+	struct mv_mce_bank *mce_banks; /* MV_MCE_BANKS; NULL before KVM_X86_SETUP_MCE */
 
 	/* CPUID as userspace set it, and what follows from it. */
 	struct mv_cpuid *cpuid; /* NULL: not set yet */
@@ -325,7 +353,9 @@ struct mv_vcpu {
 			u8 len;
 		} frag[MV_EMUL_WRITES_MAX];
 	} mmio;
-	u64 pdptrs[4]; /* PAE guests: as loaded by the last MOV CR */
+	u64 pdptrs[4]; /* PAE guests: as loaded with CR3; valid while that is dirty */
+
+	u64 *cpu_log; /* pages that the processor has logged as written; NULL: it keeps no log */
 
 	/* Life. */
 	struct mutex mutex; /* one thread in an ioctl of this vCPU */
@@ -335,6 +365,7 @@ struct mv_vcpu {
 	struct rcuwait wait;
 	int id; /* as given to KVM_CREATE_VCPU */
 	int idx; /* in vm->vcpus */
+	u64 stats[MV_NR_STATS]; /* enum mv_exit_reason, then enum mv_stat; others read them */
 	bool sigset_active;
 	sigset_t sigset;
 	bool l1tf_flush_l1d; /* VMX: host secrets may be in the L1 data cache */
@@ -349,12 +380,7 @@ struct mv_slot {
 	u32 flags; /* KVM_MEM_* */
 	u16 id;
 	unsigned long *dirty; /* one bit a page, with KVM_MEM_LOG_DIRTY_PAGES */
-};
-
-/* All slots of a VM, sorted by base_gfn; replaced whole, readers hold vm->srcu or mmu.lock. */
-struct mv_slots {
-	int nr;
-	struct mv_slot *slot[]; /* MV_MAX_SLOTS at most */
+	struct interval_tree_node hva_range; /* in mmu.slots_by_hva */
 };
 
 /* The second-stage page tables of a VM; fields are mmu/'s own. */
@@ -364,7 +390,9 @@ struct mv_mmu {
 	rwlock_t lock;
 	unsigned long invalidate_seq; /* of the host's invalidations and of slot changes */
 	long invalidate_in_progress;
+	bool exec_splits; /* large leaves are not executable */
 	hva_t invalidate_start, invalidate_end; /* the host addresses in work, if any are */
+	struct rb_root_cached slots_by_hva;
 };
 
 /* ---- the virtual machine ---------------------------------------------- */
@@ -375,7 +403,8 @@ struct mv_vm {
 	struct mutex lock; /* configuration: vCPUs, irqchip */
 	struct mutex slots_lock; /* changes of slots and of the buses */
 	struct srcu_struct srcu; /* slots, buses, routing */
-	struct mv_slots __rcu *slots;
+	struct maple_tree slots; /* by page frame; readers hold @srcu or mmu.lock */
+	struct xarray slots_by_id; /* slots_lock */
 	struct mv_mmu mmu;
 	struct mmu_notifier notifier;
 
@@ -387,14 +416,41 @@ struct mv_vm {
 	struct mv_irqchip *irqchip; /* NULL, or PIC + IOAPIC (+ PIT); smp_load_acquire() */
 	struct mv_routing __rcu *routing;
 	struct mv_apic_map __rcu *apic_map; /* irq/apicmap.c: APIC ID to vCPU */
-	bool split_irqchip;
+	struct list_head irqfds; /* irq/irqfd.c: all, under lock */
+	struct list_head resampled_irqfds; /* under irq_lock */
+	struct work_struct irqfd_reaper;
+	bool split_irqchip; /* local APICs only; set while there are no vCPUs */
+	u32 nr_ioapic_routes; /* with it: GSIs below are pins of userspace's IOAPIC */
+	unsigned long eoi_vectors[256 / BITS_PER_LONG]; /* whose EOI an IOAPIC has to know */
 	u32 x2apic_api; /* KVM_X2APIC_API_*, of KVM_CAP_X2APIC_API */
 
 	struct mv_bus __rcu *pio_bus, *mmio_bus; /* io/bus.c */
+	spinlock_t ring_lock; /* of coalesced_ring: who adds to it */
+	struct kvm_coalesced_mmio_ring *coalesced_ring; /* a page; NULL: never asked for */
 
-	u64 tsc_base; /* host TSC when the guest's was 0 */
-	bool exception_payload; /* KVM_CAP_EXCEPTION_PAYLOAD is enabled */
+	spinlock_t tsc_lock; /* the next two */
+	u64 tsc_offset; /* that vCPUs are to agree on, at this rate: the last one that was set */
+	u32 tsc_synced_khz;
+	u32 tsc_khz; /* of new vCPUs */
+
+	/* What KVM_ENABLE_CAP has turned on or off. */
+	bool exception_payload;
+	bool triple_fault_event;
+	bool exit_on_emulation_failure;
+	bool no_platform_info;
+	u32 max_vcpu_ids; /* 0: not set yet */
+	u64 manual_log; /* KVM_DIRTY_LOG_* */
+	u64 disabled_quirks; /* KVM_X86_QUIRK_* */
+	u32 disabled_exits; /* KVM_X86_DISABLE_EXITS_*; constant once there are vCPUs */
+	u32 user_msr_reasons; /* KVM_MSR_EXIT_REASON_* for which userspace is asked */
+
+	pid_t creator;
+	atomic64_t tlb_flushes; /* of all vCPUs */
+	unsigned long nr_mmu_pages; /* KVM_SET_NR_MMU_PAGES; 0: not set */
 	int last_yielded_to; /* index of the vCPU that mv_vcpu_yield() chose last */
+
+	struct mv_msr_filter __rcu *msr_filter; /* srcu, vm->lock; NULL: none */
+	bool all_msrs_exit; /* as the filter denies one that guests have without exits */
 };
 
 /* vCPUs below this index are whole. */
@@ -465,6 +521,17 @@ static inline void mv_write_rflags(struct mv_vcpu *vcpu, u64 val)
 static inline u64 mv_edx_eax(struct mv_vcpu *vcpu)
 {
 	return (u32)vcpu->gpr[MV_RAX] | (u64)(u32)vcpu->gpr[MV_RDX] << 32;
+}
+
+static inline void mv_set_edx_eax(struct mv_vcpu *vcpu, u64 val)
+{
+	vcpu->gpr[MV_RAX] = (u32)val;
+	vcpu->gpr[MV_RDX] = val >> 32;
+}
+
+static inline bool mv_has_quirk(struct mv_vm *vm, u64 quirk) /* KVM_X86_QUIRK_* */
+{
+	return !(READ_ONCE(vm->disabled_quirks) & quirk);
 }
 
 /* ---- requests and kicks (vcpu.c) --------------------------------------- */
@@ -539,6 +606,16 @@ void mv_inject_nmi(struct mv_vcpu *vcpu); /* from any thread */
 void mv_update_events(struct mv_vcpu *vcpu); /* before entry: choose and inject */
 void mv_deliver_payload(struct mv_vcpu *vcpu);
 bool mv_want_irq(struct mv_vcpu *vcpu); /* an interrupt waits, RFLAGS.IF apart */
+/* Userspace is the PIC, has no vector waiting, and this vCPU listens to it. */
+bool mv_takes_user_irq(struct mv_vcpu *vcpu);
+
+static inline int mv_take_user_irq(struct mv_vcpu *vcpu)
+{
+	int vector = vcpu->user_irq;
+
+	vcpu->user_irq = -1;
+	return vector;
+}
 
 /* The backend, after an entry that did not fail: what was sent is on its way. */
 static inline void mv_events_sent(struct mv_vcpu *vcpu)
@@ -554,6 +631,8 @@ static inline void mv_events_sent(struct mv_vcpu *vcpu)
 /* ---- state.c, cr.c, debug.c, cpuid.c, msr.c, fpu.c ----------------------- */
 
 long mv_state_ioctl(struct mv_vcpu *vcpu, unsigned int nr, unsigned long arg);
+int mv_load_sync_regs(struct mv_vcpu *vcpu); /* kvm_dirty_regs of struct kvm_run; or -EINVAL */
+void mv_store_sync_regs(struct mv_vcpu *vcpu); /* kvm_valid_regs */
 
 /* cr.c: the architecture's checks; 0: done, 1: the guest gets #GP(0). */
 int mv_set_cr0(struct mv_vcpu *vcpu, u64 val);
@@ -607,20 +686,49 @@ int mv_cpuid_init(void);
 void mv_cpuid_derive(struct mv_vcpu *vcpu); /* what follows from CPUID; at creation too */
 void mv_cpuid(struct mv_vcpu *vcpu); /* the instruction, on the vCPU's registers */
 void mv_cpuid_runtime_update(struct mv_vcpu *vcpu); /* OSXSAVE, leaf 0xd sizes, APIC bit... */
+bool mv_cpuid_has_mwait(struct mv_vcpu *vcpu);
 long mv_get_supported_cpuid(struct kvm_cpuid2 __user *arg);
+long mv_get_emulated_cpuid(struct kvm_cpuid2 __user *arg);
 long mv_set_cpuid2(struct mv_vcpu *vcpu, struct kvm_cpuid2 __user *arg);
 long mv_get_cpuid2(struct mv_vcpu *vcpu, struct kvm_cpuid2 __user *arg);
 u64 mv_efer_allowed(const u32 *features);
 u64 mv_supported_xcr0(void);
 
 int mv_msr_init(void);
-int mv_get_msr(struct mv_vcpu *vcpu, u32 msr, u64 *val, bool host); /* 1: #GP */
+int mv_get_msr(struct mv_vcpu *vcpu, u32 msr, u64 *val, bool host);
 int mv_set_msr(struct mv_vcpu *vcpu, u32 msr, u64 val, bool host);
 bool mv_wrmsr_is_fast(struct mv_vcpu *vcpu); /* see exit_is_fast() in vcpu.c */
 void mv_msr_reset(struct mv_vcpu *vcpu);
 long mv_get_msr_index_list(struct kvm_msr_list __user *arg, bool features);
 long mv_get_feature_msrs(struct kvm_msrs __user *arg);
-u64 mv_read_tsc(struct mv_vcpu *vcpu); /* as the guest would read it now */
+
+/* mce.c */
+u64 mv_mce_supported(void); /* bits of IA32_MCG_CAP */
+bool mv_mce_has_cmci(struct mv_vcpu *vcpu);
+
+/* stats.c: a descriptor, of the vCPU's counters or, with @vcpu NULL, the VM's */
+long mv_get_stats_fd(struct mv_vm *vm, struct mv_vcpu *vcpu);
+
+/* ---- tsc.c --------------------------------------------------------------- */
+
+u64 mv_guest_tsc(struct mv_vcpu *vcpu, u64 host_tsc); /* the guest's at that moment */
+void mv_set_tsc_offset(struct mv_vcpu *vcpu, u64 offset);
+void mv_set_tsc_from_host(struct mv_vcpu *vcpu, u64 val);
+long mv_set_tsc_khz(struct mv_vcpu *vcpu, u32 khz);
+long mv_vm_set_tsc_khz(struct mv_vm *vm, u32 khz);
+void mv_tsc_reset(struct mv_vcpu *vcpu); /* at creation */
+
+static inline u64 mv_read_tsc(struct mv_vcpu *vcpu) /* as the guest would read it now */
+{
+	return mv_guest_tsc(vcpu, rdtsc());
+}
+
+/* msrfilter.c */
+DECLARE_STATIC_KEY_FALSE(mv_msr_filters);
+bool mv_msr_denied(struct mv_vcpu *vcpu, u32 msr, u32 access); /* KVM_MSR_FILTER_* */
+int mv_msr_refused(struct mv_vcpu *vcpu, u32 reason, bool write);
+long mv_set_msr_filter(struct mv_vm *vm, const struct kvm_msr_filter __user *arg);
+void mv_free_msr_filter(struct mv_vm *vm);
 
 int mv_fpu_create(struct mv_vcpu *vcpu);
 void mv_fpu_destroy(struct mv_vcpu *vcpu);
@@ -639,7 +747,15 @@ int mv_mmu_init_vm(struct mv_vm *vm); /* root table, empty slots, notifier */
 void mv_mmu_stop_vm(struct mv_vm *vm); /* last descriptor closed: the tables go */
 void mv_mmu_free_vm(struct mv_vm *vm); /* last: the slots, and @vm when no notifier uses it */
 int mv_set_memory_region(struct mv_vm *vm, const struct kvm_userspace_memory_region *r);
+int mv_set_nr_mmu_pages(struct mv_vm *vm, unsigned long nr);
+unsigned long mv_get_nr_mmu_pages(struct mv_vm *vm);
 int mv_get_dirty_log(struct mv_vm *vm, const struct kvm_dirty_log *log);
+int mv_clear_dirty_log(struct mv_vm *vm, const struct kvm_clear_dirty_log *log);
+
+/* vcpu->cpu_log, where the processor has one: the backend says when it is full. */
+#define MV_CPU_LOG_ENTRIES 512
+int mv_cpu_log_create(struct mv_vcpu *vcpu);
+void mv_cpu_log_full(struct mv_vcpu *vcpu);
 
 /**
  * mv_mmu_fault() - map the page at @gpa for @access (MV_ACCESS_*)
@@ -696,11 +812,14 @@ int mv_fetch(struct mv_vcpu *vcpu, u64 la, u32 access, void *buf, size_t len,
 #define MV_IRQ_SOURCE_IRQFD 2
 
 int mv_irqchip_create(struct mv_vm *vm); /* vm->lock held; no vCPUs yet: else -EINVAL */
+int mv_irqchip_split(struct mv_vm *vm, u64 nr_routes); /* KVM_CAP_SPLIT_IRQCHIP */
 int mv_pit_create(struct mv_vm *vm, const struct kvm_pit_config *cfg);
 void mv_irqchip_destroy(struct mv_vm *vm); /* before the vCPUs */
 /* KVM_IRQ_LINE, KVM_SET_GSI_ROUTING, KVM_SIGNAL_MSI, KVM_GET/SET_IRQCHIP, KVM_GET/SET_PIT2... */
 long mv_irq_vm_ioctl(struct mv_vm *vm, unsigned int nr, unsigned long arg);
 int mv_set_irq(struct mv_vm *vm, u32 gsi, int level, int source); /* <0 masked, 0 coalesced, >0 */
+void mv_irqfd_init_vm(struct mv_vm *vm);
+void mv_irqfd_release_vm(struct mv_vm *vm); /* the VM's own descriptor is closed */
 
 int mv_lapic_create(struct mv_vcpu *vcpu);
 void mv_lapic_destroy(struct mv_vcpu *vcpu);
@@ -711,11 +830,14 @@ int mv_lapic_set_base(struct mv_vcpu *vcpu, u64 val, bool host); /* 1: #GP */
 int mv_lapic_msr(struct mv_vcpu *vcpu, u32 msr, u64 *val, bool write); /* x2APIC; 1: #GP */
 u64 mv_lapic_get_tsc_deadline(struct mv_vcpu *vcpu);
 void mv_lapic_set_tsc_deadline(struct mv_vcpu *vcpu, u64 val);
+void mv_lapic_update_cmci(struct mv_vcpu *vcpu); /* IA32_MCG_CAP changed */
 void mv_lapic_set_cr8(struct mv_vcpu *vcpu, u64 val);
 u64 mv_lapic_get_cr8(struct mv_vcpu *vcpu);
 /* An access in the APIC page: true if @gpa is the enabled xAPIC's. */
 bool mv_lapic_mmio(struct mv_vcpu *vcpu, gpa_t gpa, void *data, int len, bool write);
 bool mv_lapic_mmio_hit(struct mv_vcpu *vcpu, gpa_t gpa);
+void mv_lapic_set_version(struct mv_vcpu *vcpu); /* by its CPUID */
+bool mv_lapic_takes_pic(struct mv_vcpu *vcpu);
 bool mv_apic_has_events(struct mv_vcpu *vcpu); /* INIT or SIPI waits */
 int mv_apic_take_events(struct mv_vcpu *vcpu); /* in the run loop */
 void mv_apic_map_update(struct mv_vm *vm); /* a vCPU was added to vm->vcpus; sleeps */
@@ -729,10 +851,12 @@ int mv_irq_tpr_below(struct mv_vcpu *vcpu); /* CR8 to intercept below for the hi
 struct mv_io_device;
 
 struct mv_io_ops {
-	/* 0: done; -EOPNOTSUPP: not for this device, go on looking. */
+	/* 0: done; -EOPNOTSUPP: not for this device, go on looking.  @read may be missing. */
 	int (*read)(struct mv_io_device *dev, struct mv_vcpu *vcpu, u64 addr, int len, void *data);
 	int (*write)(struct mv_io_device *dev, struct mv_vcpu *vcpu, u64 addr, int len,
 		     const void *data);
+	/* Optional, with one range only: at the end of the VM. */
+	void (*destroy)(struct mv_io_device *dev);
 };
 
 struct mv_io_device {
@@ -744,8 +868,19 @@ enum mv_bus_id { MV_PIO_BUS, MV_MMIO_BUS };
 int mv_bus_register(struct mv_vm *vm, enum mv_bus_id bus, u64 addr, u64 len,
 		    struct mv_io_device *dev); /* vm->slots_lock held */
 void mv_bus_unregister(struct mv_vm *vm, enum mv_bus_id bus, struct mv_io_device *dev);
+struct mv_io_device *mv_bus_find(struct mv_vm *vm, enum mv_bus_id bus,
+				 bool (*match)(const struct mv_io_device *dev, const void *arg),
+				 const void *arg);
+/* 0, or -EOPNOTSUPP: for userspace. @len 0: a write, for who takes one of any length. */
 int mv_bus_access(struct mv_vcpu *vcpu, enum mv_bus_id bus, u64 addr, int len, void *data,
-		  bool write); /* 0, or -EOPNOTSUPP: for userspace */
+		  bool write);
 void mv_bus_destroy(struct mv_vm *vm);
+
+/* ---- io/ioeventfd.c, io/coalesced.c ---------------------------------------- */
+
+long mv_ioeventfd_ioctl(struct mv_vm *vm, const struct kvm_ioeventfd __user *arg);
+long mv_coalesced_ioctl(struct mv_vm *vm, const struct kvm_coalesced_mmio_zone __user *arg,
+			bool add);
+struct kvm_coalesced_mmio_ring *mv_coalesced_ring(struct mv_vm *vm);
 
 #endif /* MINIVIRT_H */

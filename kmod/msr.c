@@ -7,10 +7,12 @@
 #include <asm/apicdef.h>
 #include <asm/msr.h>
 #include <asm/mtrr.h>
-#include <asm/tsc.h>
 
 #include "backend.h"
 #include "state.h"
+
+/* Functions that only tell whether something is right return 1 for this. */
+static_assert(KVM_MSR_EXIT_REASON_INVAL == 1);
 
 #define MAX_IO_MSRS 256 /* KVM_GET/SET_MSRS take fewer than this */
 
@@ -19,33 +21,7 @@ static struct mv_msr_state new_vcpu __ro_after_init;
 
 /* ---- the time-stamp counter ---- */
 
-u64 mv_read_tsc(struct mv_vcpu *vcpu)
-{
-	return rdtsc() + vcpu->tsc_offset;
-}
-
-static void set_tsc_offset(struct mv_vcpu *vcpu, u64 offset)
-{
-	vcpu->tsc_offset = offset;
-	mv_backend->update_tsc_offset(vcpu);
-}
-
-/*
- * Userspace sets up one vCPU after the other, but means them to agree: a value
- * of 0, or one less than a second off what the VM's TSC is, is the VM's.
- */
-static u64 host_tsc_offset(struct mv_vcpu *vcpu, u64 val)
-{
-	u64 base = rdtsc() - val, second = tsc_khz * 1000ull;
-	u64 vm_base = READ_ONCE(vcpu->vm->tsc_base);
-
-	if (!val || base - vm_base + second < 2 * second)
-		return -vm_base;
-	WRITE_ONCE(vcpu->vm->tsc_base, base);
-	return -base;
-}
-
-static int get_tsc(struct mv_vcpu *vcpu, u32 msr, u64 *val)
+static int get_tsc(struct mv_vcpu *vcpu, u32 msr, u64 *val, bool host)
 {
 	*val = mv_read_tsc(vcpu);
 	return 0;
@@ -57,16 +33,16 @@ static int set_tsc(struct mv_vcpu *vcpu, u32 msr, u64 val, bool host)
 	u64 change;
 
 	if (host) {
-		set_tsc_offset(vcpu, host_tsc_offset(vcpu, val));
+		mv_set_tsc_from_host(vcpu, val);
 		return 0;
 	}
 	change = val - mv_read_tsc(vcpu);
 	vcpu->tsc_adjust += change;
-	set_tsc_offset(vcpu, vcpu->tsc_offset + change);
+	mv_set_tsc_offset(vcpu, vcpu->tsc_offset + change);
 	return 0;
 }
 
-static int get_tsc_adjust(struct mv_vcpu *vcpu, u32 msr, u64 *val)
+static int get_tsc_adjust(struct mv_vcpu *vcpu, u32 msr, u64 *val, bool host)
 {
 	*val = vcpu->tsc_adjust;
 	return 0;
@@ -75,14 +51,14 @@ static int get_tsc_adjust(struct mv_vcpu *vcpu, u32 msr, u64 *val)
 static int set_tsc_adjust(struct mv_vcpu *vcpu, u32 msr, u64 val, bool host)
 {
 	if (!host)
-		set_tsc_offset(vcpu, vcpu->tsc_offset + val - vcpu->tsc_adjust);
+		mv_set_tsc_offset(vcpu, vcpu->tsc_offset + val - vcpu->tsc_adjust);
 	vcpu->tsc_adjust = val;
 	return 0;
 }
 
 /* ---- the local APIC ---- */
 
-static int get_tsc_deadline(struct mv_vcpu *vcpu, u32 msr, u64 *val)
+static int get_tsc_deadline(struct mv_vcpu *vcpu, u32 msr, u64 *val, bool host)
 {
 	*val = vcpu->lapic ? mv_lapic_get_tsc_deadline(vcpu) : 0;
 	return 0;
@@ -95,7 +71,7 @@ static int set_tsc_deadline(struct mv_vcpu *vcpu, u32 msr, u64 val, bool host)
 	return 0;
 }
 
-static int get_x2apic(struct mv_vcpu *vcpu, u32 msr, u64 *val)
+static int get_x2apic(struct mv_vcpu *vcpu, u32 msr, u64 *val, bool host)
 {
 	return vcpu->lapic ? mv_lapic_msr(vcpu, msr, val, false) : 1;
 }
@@ -105,7 +81,7 @@ static int set_x2apic(struct mv_vcpu *vcpu, u32 msr, u64 val, bool host)
 	return vcpu->lapic ? mv_lapic_msr(vcpu, msr, &val, true) : 1;
 }
 
-static int get_apic_base(struct mv_vcpu *vcpu, u32 msr, u64 *val)
+static int get_apic_base(struct mv_vcpu *vcpu, u32 msr, u64 *val, bool host)
 {
 	*val = vcpu->apic_base;
 	return 0;
@@ -118,7 +94,7 @@ static int set_apic_base(struct mv_vcpu *vcpu, u32 msr, u64 val, bool host)
 
 /* ---- EFER, TSC_AUX ---- */
 
-static int get_efer(struct mv_vcpu *vcpu, u32 msr, u64 *val)
+static int get_efer(struct mv_vcpu *vcpu, u32 msr, u64 *val, bool host)
 {
 	*val = vcpu->efer;
 	return 0;
@@ -129,7 +105,7 @@ static int set_efer(struct mv_vcpu *vcpu, u32 msr, u64 val, bool host)
 	return mv_set_efer(vcpu, val, host);
 }
 
-static int get_tsc_aux(struct mv_vcpu *vcpu, u32 msr, u64 *val)
+static int get_tsc_aux(struct mv_vcpu *vcpu, u32 msr, u64 *val, bool host)
 {
 	return boot_cpu_has(X86_FEATURE_RDTSCP) ? mv_backend->get_msr(vcpu, msr, val) : 1;
 }
@@ -140,6 +116,83 @@ static int set_tsc_aux(struct mv_vcpu *vcpu, u32 msr, u64 val, bool host)
 	if (!boot_cpu_has(X86_FEATURE_RDTSCP) || val >> 32)
 		return 1;
 	return mv_backend->set_msr(vcpu, msr, val);
+}
+
+/* ---- what the processor is and may do ---- */
+
+static int get_refused(struct mv_vcpu *vcpu, u32 msr, u64 *val, bool host)
+{
+	return 1;
+}
+
+#define MISC_ENABLE_NO_PMU (MSR_IA32_MISC_ENABLE_BTS_UNAVAIL | MSR_IA32_MISC_ENABLE_PEBS_UNAVAIL)
+
+static int get_misc_enable(struct mv_vcpu *vcpu, u32 msr, u64 *val, bool host)
+{
+	*val = vcpu->msr.misc_enable;
+	return 0;
+}
+
+static int set_misc_enable(struct mv_vcpu *vcpu, u32 msr, u64 val, bool host)
+{
+	u64 old = vcpu->msr.misc_enable;
+
+	if (!host) {
+		if ((val ^ old) & MISC_ENABLE_NO_PMU)
+			return 1;
+		/* That there is a PMU is a fact, not a setting. */
+		val = (val & ~MSR_IA32_MISC_ENABLE_EMON) | (old & MSR_IA32_MISC_ENABLE_EMON);
+	}
+	/* MWAIT came with SSE3. SDM vol. 4, table 2-2. */
+	if (((val ^ old) & MSR_IA32_MISC_ENABLE_MWAIT) && !mv_guest_has(vcpu, X86_FEATURE_XMM3) &&
+	    !mv_has_quirk(vcpu->vm, KVM_X86_QUIRK_MISC_ENABLE_NO_MWAIT))
+		return 1;
+	vcpu->msr.misc_enable = val;
+	mv_cpuid_runtime_update(vcpu);
+	return 0;
+}
+
+/* MSR_PLATFORM_INFO: a value of userspace's, which can take it from the guest. */
+static int get_platform_info(struct mv_vcpu *vcpu, u32 msr, u64 *val, bool host)
+{
+	*val = vcpu->msr.platform_info;
+	return !host && vcpu->vm->no_platform_info;
+}
+
+/* No faulting on CPUID, which is the only thing that this MSR promises. */
+static int set_platform_info(struct mv_vcpu *vcpu, u32 msr, u64 val, bool host)
+{
+	if (!host || (val & MSR_PLATFORM_INFO_CPUID_FAULT))
+		return 1;
+	vcpu->msr.platform_info = val;
+	return 0;
+}
+
+/* How long the core has slept, for a guest that may send it to sleep. */
+static int get_residency(struct mv_vcpu *vcpu, u32 msr, u64 *val, bool host)
+{
+	if (!(vcpu->vm->disabled_exits & KVM_X86_DISABLE_EXITS_CSTATE) || rdmsrl_safe(msr, val))
+		return 1;
+	return 0;
+}
+
+static int get_hwcr(struct mv_vcpu *vcpu, u32 msr, u64 *val, bool host)
+{
+	*val = vcpu->msr.hwcr;
+	return 0;
+}
+
+/* What boot code sets for the caches and for IGNNE has no effect; the others it leaves alone. */
+#define HWCR_IGNORED (BIT(3) | BIT(6) | BIT(8)) /* TlbCacheDis, FFDis, IgnneEm */
+#define HWCR_KEPT (BIT(18) | BIT(24)) /* McStatusWrEn, TscFreqSel */
+
+static int set_hwcr(struct mv_vcpu *vcpu, u32 msr, u64 val, bool host)
+{
+	val &= ~(u64)HWCR_IGNORED;
+	if (val & ~(u64)HWCR_KEPT)
+		return 1;
+	vcpu->msr.hwcr = val;
+	return 0;
 }
 
 /* ---- what values a register takes ---- */
@@ -197,23 +250,10 @@ static bool valid_mtrr_var(struct mv_vcpu *vcpu, u32 msr, u64 val, bool host)
 	return !(val & 0xf00) && valid_mtrr_types(val & 0xff);
 }
 
-#define MISC_ENABLE_NO_PMU (MSR_IA32_MISC_ENABLE_BTS_UNAVAIL | MSR_IA32_MISC_ENABLE_PEBS_UNAVAIL)
-
-static bool valid_misc_enable(struct mv_vcpu *vcpu, u32 msr, u64 val, bool host)
-{
-	return host || !((val ^ vcpu->msr.misc_enable) & MISC_ENABLE_NO_PMU);
-}
-
 /* VMX off, and locked so. */
 static bool valid_feature_control(struct mv_vcpu *vcpu, u32 msr, u64 val, bool host)
 {
 	return host && val == FEAT_CTL_LOCKED;
-}
-
-/* No faulting on CPUID, which is the only thing that this MSR promises. */
-static bool valid_platform_info(struct mv_vcpu *vcpu, u32 msr, u64 val, bool host)
-{
-	return host && !(val & MSR_PLATFORM_INFO_CPUID_FAULT);
 }
 
 /* Registers whose only defined bits belong to features that guests do not have. */
@@ -225,6 +265,11 @@ static bool valid_zero(struct mv_vcpu *vcpu, u32 msr, u64 val, bool host)
 static bool valid_from_host(struct mv_vcpu *vcpu, u32 msr, u64 val, bool host)
 {
 	return host;
+}
+
+static bool valid_never(struct mv_vcpu *vcpu, u32 msr, u64 val, bool host)
+{
+	return false;
 }
 
 /* Linux sets BTF for a debugger without asking whether it is there. */
@@ -255,6 +300,8 @@ static bool valid_de_cfg(struct mv_vcpu *vcpu, u32 msr, u64 val, bool host)
  * @valid: which values can be written; NULL: all
  * @get: for those that need code: as mv_get_msr()
  * @set: as mv_set_msr()
+ *
+ * A @set without a @get, or the reverse, goes with the other fields.
  */
 struct msr_row {
 	u32 first;
@@ -264,36 +311,39 @@ struct msr_row {
 	u16 feature;
 	u64 value;
 	bool (*valid)(struct mv_vcpu *vcpu, u32 msr, u64 val, bool host);
-	int (*get)(struct mv_vcpu *vcpu, u32 msr, u64 *val);
+	int (*get)(struct mv_vcpu *vcpu, u32 msr, u64 *val, bool host);
 	int (*set)(struct mv_vcpu *vcpu, u32 msr, u64 val, bool host);
 };
 
 #define NOT_STORED 0xffff
 
-#define CODE(msr, name, ...) \
-	{ .first = msr, .nr = 1, .offset = NOT_STORED, .get = get_##name, .set = set_##name, \
-	  ##__VA_ARGS__ }
+#define CODE(msr, n, getter, setter, ...) \
+	{ .first = msr, .nr = n, .offset = NOT_STORED, .get = getter, .set = setter, ##__VA_ARGS__ }
 #define BACKEND(msr, ...) \
 	{ .first = msr, .nr = 1, .offset = NOT_STORED, .in_backend = true, ##__VA_ARGS__ }
 #define STORED(msr, n, field, ...) \
 	{ .first = msr, .nr = n, .offset = offsetof(struct mv_msr_state, field), ##__VA_ARGS__ }
 #define CONSTANT(msr, n, val, ...) \
 	{ .first = msr, .nr = n, .offset = NOT_STORED, .value = val, ##__VA_ARGS__ }
+#define WRITE_ONLY(msr) \
+	{ .first = msr, .nr = 1, .offset = NOT_STORED, .get = get_refused, IGNORED }
+#define READ_ONLY_CODE(msr, n, name) \
+	{ .first = msr, .nr = n, .offset = NOT_STORED, .get = get_##name }
 #define LISTED .listed = true
 #define FEATURE .is_feature = true
 #define IGNORED .ignored = true
 #define NEEDS(name) .feature = X86_FEATURE_##name
 
 static const struct msr_row rows[] = {
-	CODE(MSR_IA32_TSC, tsc, LISTED),
-	CODE(MSR_IA32_TSC_ADJUST, tsc_adjust, LISTED, NEEDS(TSC_ADJUST)),
-	CODE(MSR_IA32_TSC_DEADLINE, tsc_deadline, LISTED),
-	CODE(MSR_TSC_AUX, tsc_aux, LISTED, NEEDS(RDTSCP)),
+	CODE(MSR_IA32_TSC, 1, get_tsc, set_tsc, LISTED),
+	CODE(MSR_IA32_TSC_ADJUST, 1, get_tsc_adjust, set_tsc_adjust, LISTED, NEEDS(TSC_ADJUST)),
+	CODE(MSR_IA32_TSC_DEADLINE, 1, get_tsc_deadline, set_tsc_deadline, LISTED),
+	CODE(MSR_TSC_AUX, 1, get_tsc_aux, set_tsc_aux, LISTED, NEEDS(RDTSCP)),
 
-	CODE(MSR_IA32_APICBASE, apic_base),
+	CODE(MSR_IA32_APICBASE, 1, get_apic_base, set_apic_base),
 
 	/* System calls and bases. */
-	CODE(MSR_EFER, efer),
+	CODE(MSR_EFER, 1, get_efer, set_efer),
 	BACKEND(MSR_STAR, LISTED),
 	BACKEND(MSR_LSTAR, LISTED, .valid = valid_canonical),
 	BACKEND(MSR_CSTAR, LISTED, .valid = valid_canonical),
@@ -319,18 +369,24 @@ static const struct msr_row rows[] = {
 	STORED(MSR_IA32_ARCH_CAPABILITIES, 1, arch_capabilities, LISTED, FEATURE,
 	       NEEDS(ARCH_CAPABILITIES), .valid = valid_from_host),
 	STORED(MSR_IA32_UCODE_REV, 1, ucode_rev, LISTED, FEATURE, IGNORED),
-	STORED(MSR_IA32_MISC_ENABLE, 1, misc_enable, LISTED, .valid = valid_misc_enable),
-	STORED(MSR_PLATFORM_INFO, 1, platform_info, LISTED, .valid = valid_platform_info),
+	CODE(MSR_IA32_MISC_ENABLE, 1, get_misc_enable, set_misc_enable, LISTED),
+	CODE(MSR_PLATFORM_INFO, 1, get_platform_info, set_platform_info, LISTED),
 	CONSTANT(MSR_MISC_FEATURES_ENABLES, 1, 0, LISTED, IGNORED, .valid = valid_zero),
 	STORED(MSR_IA32_FEAT_CTL, 1, feature_control, LISTED, .valid = valid_feature_control),
 	CONSTANT(MSR_IA32_PLATFORM_ID, 1, 0),
-	CONSTANT(MSR_IA32_EBL_CR_POWERON, 1, 0, IGNORED),
+	CONSTANT(MSR_IA32_EBL_CR_POWERON, 1, 0),
+	CONSTANT(MSR_EBC_FREQUENCY_ID, 1, 1 << 24), /* 100 MHz, times 1 */
+	CONSTANT(MSR_FSB_FREQ, 1, 3),
 	CONSTANT(MSR_IA32_BBL_CR_CTL3, 1, 0xbe702111, IGNORED), /* an L2 cache, configured */
-	CONSTANT(MSR_IA32_UCODE_WRITE, 1, 0, IGNORED),
+	WRITE_ONLY(MSR_IA32_UCODE_WRITE),
 
-	/* Machine checks: no bank that could report one. */
-	CONSTANT(MSR_IA32_MCG_CAP, 1, 0),
+	/* Machine checks. */
+	CONSTANT(MSR_IA32_P5_MC_ADDR, 2, 0), /* and _TYPE */
+	STORED(MSR_IA32_MCG_CAP, 1, mcg_cap, .valid = valid_never),
 	STORED(MSR_IA32_MCG_STATUS, 1, mcg_status, LISTED),
+	CODE(MSR_IA32_MCG_CTL, 1, mv_get_mcg_ctl, mv_set_mcg_ctl, LISTED),
+	CODE(MSR_IA32_MC0_CTL, 4 * MV_MCE_BANKS, mv_get_mce_bank, mv_set_mce_bank),
+	CODE(MSR_IA32_MC0_CTL2, MV_MCE_BANKS, mv_get_mce_bank, mv_set_mce_bank),
 
 	/*
 	 * No performance counters, no branch records, no power management; but
@@ -343,7 +399,11 @@ static const struct msr_row rows[] = {
 	CONSTANT(MSR_K7_EVNTSEL0, 4, 0, IGNORED),
 	CONSTANT(MSR_K7_PERFCTR0, 4, 0, IGNORED),
 	CONSTANT(MSR_IA32_PERF_STATUS, 1, 1000 | 4ull << 40),
-	CONSTANT(MSR_IA32_PERF_CTL, 1, 0, IGNORED),
+	CONSTANT(MSR_IA32_PERF_CTL, 1, 0),
+	STORED(MSR_IA32_POWER_CTL, 1, power_ctl, LISTED),
+	READ_ONLY_CODE(MSR_CORE_C1_RES, 1, residency),
+	READ_ONLY_CODE(MSR_CORE_C3_RESIDENCY, 3, residency),
+	CONSTANT(MSR_SMI_COUNT, 1, 0), /* there is no SMM */
 	CONSTANT(MSR_RAPL_POWER_UNIT, 1, 0),
 	CONSTANT(MSR_PKG_ENERGY_STATUS, 1, 0),
 	CONSTANT(MSR_DRAM_ENERGY_STATUS, 1, 0),
@@ -352,20 +412,23 @@ static const struct msr_row rows[] = {
 
 	/* AMD. */
 	STORED(MSR_AMD64_DE_CFG, 1, de_cfg, FEATURE, .valid = valid_de_cfg),
-	CONSTANT(MSR_K7_HWCR, 1, 0, IGNORED),
-	CONSTANT(MSR_AMD64_SYSCFG, 1, 0, IGNORED),
-	CONSTANT(MSR_K8_INT_PENDING_MSG, 1, 0, IGNORED),
-	CONSTANT(MSR_K8_TSEG_ADDR, 2, 0, IGNORED),
+	CODE(MSR_K7_HWCR, 1, get_hwcr, set_hwcr, LISTED),
+	CONSTANT(MSR_K7_CLK_CTL, 1, 0x20000000, IGNORED), /* as Linux wants it of a K7 */
+	CONSTANT(MSR_AMD64_SYSCFG, 1, 0),
+	CONSTANT(MSR_K8_INT_PENDING_MSG, 1, 0),
+	CONSTANT(MSR_K8_TSEG_ADDR, 2, 0),
 	CONSTANT(MSR_AMD64_NB_CFG, 1, 0, IGNORED),
-	CONSTANT(MSR_AMD64_PATCH_LOADER, 1, 0, IGNORED),
+	WRITE_ONLY(MSR_AMD64_PATCH_LOADER),
 	CONSTANT(MSR_FAM10H_MMIO_CONF_BASE, 1, 0, IGNORED),
 	CONSTANT(MSR_AMD64_DC_CFG, 1, 0, IGNORED),
 	CONSTANT(MSR_AMD64_BU_CFG2, 1, 0, IGNORED),
+	CONSTANT(MSR_AMD64_TW_CFG, 1, 0, IGNORED),
 	CONSTANT(MSR_F15H_EX_CFG, 1, 0, IGNORED),
+	CONSTANT(MSR_F15H_IC_CFG, 1, 0),
 };
 
 /* Where an MSR's row is: an open hash table of indices plus 1, never full. */
-#define ROW_HASH_BITS 9
+#define ROW_HASH_BITS 10
 static u8 row_hash[BIT(ROW_HASH_BITS)] __ro_after_init;
 static_assert(ARRAY_SIZE(rows) < 0xff);
 
@@ -426,19 +489,21 @@ static bool guest_lacks(struct mv_vcpu *vcpu, const struct msr_row *row)
  * @val: its value
  * @host: for userspace, which may read what the guest's CPUID does not offer
  *
- * Return: 0, or 1 when the guest gets #GP.
+ * Return: 0, or KVM_MSR_EXIT_REASON_INVAL (1) or _UNKNOWN when the guest gets #GP.
  */
 int mv_get_msr(struct mv_vcpu *vcpu, u32 msr, u64 *val, bool host)
 {
 	const struct msr_row *row;
 
 	if (is_x2apic(msr))
-		return get_x2apic(vcpu, msr, val);
+		return get_x2apic(vcpu, msr, val, host);
 	row = find(msr);
-	if (unlikely(!row || (!host && guest_lacks(vcpu, row))))
+	if (unlikely(!row))
+		return KVM_MSR_EXIT_REASON_UNKNOWN;
+	if (unlikely(!host && guest_lacks(vcpu, row)))
 		return 1;
 	if (row->get)
-		return row->get(vcpu, msr, val);
+		return row->get(vcpu, msr, val, host);
 	if (row->in_backend)
 		return mv_backend->get_msr(vcpu, msr, val);
 	*val = row->offset == NOT_STORED ? row->value : *stored(&vcpu->msr, row, msr);
@@ -474,7 +539,9 @@ int mv_set_msr(struct mv_vcpu *vcpu, u32 msr, u64 val, bool host)
 		return set_x2apic(vcpu, msr, val, host);
 
 	row = find(msr);
-	if (unlikely(!row || (!host && guest_lacks(vcpu, row))))
+	if (unlikely(!row))
+		return KVM_MSR_EXIT_REASON_UNKNOWN;
+	if (unlikely(!host && guest_lacks(vcpu, row)))
 		return 1;
 	if (row->valid && !row->valid(vcpu, msr, val, host))
 		return 1;
@@ -544,12 +611,7 @@ int __init mv_msr_init(void)
 void mv_msr_reset(struct mv_vcpu *vcpu)
 {
 	vcpu->msr = new_vcpu;
-	vcpu->tsc_khz = tsc_khz;
-	vcpu->tsc_adjust = 0;
-	/* The VM's TSC begins with its first vCPU. */
-	if (!vcpu->vm->nr_vcpus)
-		WRITE_ONCE(vcpu->vm->tsc_base, rdtsc());
-	set_tsc_offset(vcpu, -READ_ONCE(vcpu->vm->tsc_base));
+	mv_tsc_reset(vcpu);
 }
 
 /* ---- ioctls ---- */

@@ -3,7 +3,6 @@
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 #include <asm/trapnr.h>
-#include <asm/tsc.h>
 
 #include "backend.h"
 #include "state.h"
@@ -60,7 +59,7 @@ bool mv_get_sent_irq(struct mv_vcpu *vcpu, u8 *vector)
 {
 	if (vcpu->pending.irq_injected && !vcpu->pending.irq_soft)
 		*vector = vcpu->pending.irq_vector;
-	else if (vcpu->user_irq >= 0)
+	else if (!vcpu->lapic && vcpu->user_irq >= 0)
 		*vector = vcpu->user_irq;
 	else
 		return false;
@@ -118,10 +117,35 @@ static int get_events(struct mv_vcpu *vcpu, void *buf)
 	ev->nmi.injected = p->nmi_injected;
 	ev->nmi.pending = vcpu->nmi_pending || atomic_read(&vcpu->nmi_queued);
 	ev->nmi.masked = mv_backend->nmi_masked(vcpu);
-	ev->flags = KVM_VCPUEVENT_VALID_NMI_PENDING | KVM_VCPUEVENT_VALID_SHADOW;
+	/* There is no SMM; but an INIT that waits is told among its flags. */
+	ev->smi.latched_init = vcpu->lapic && test_bit(MV_APIC_INIT, &vcpu->apic_events);
+	ev->flags = KVM_VCPUEVENT_VALID_NMI_PENDING | KVM_VCPUEVENT_VALID_SHADOW |
+		    KVM_VCPUEVENT_VALID_SMM;
 	if (vcpu->vm->exception_payload)
 		ev->flags |= KVM_VCPUEVENT_VALID_PAYLOAD;
+	if (vcpu->vm->triple_fault_event) {
+		ev->triple_fault.pending = test_bit(MV_REQ_TRIPLE_FAULT, &vcpu->requests);
+		ev->flags |= KVM_VCPUEVENT_VALID_TRIPLE_FAULT;
+	}
 	return 0;
+}
+
+static bool valid_events(struct mv_vcpu *vcpu, const struct kvm_vcpu_events *ev)
+{
+	u32 flags = KVM_VCPUEVENT_VALID_NMI_PENDING | KVM_VCPUEVENT_VALID_SHADOW |
+		    KVM_VCPUEVENT_VALID_SIPI_VECTOR | KVM_VCPUEVENT_VALID_SMM;
+
+	if (vcpu->vm->exception_payload)
+		flags |= KVM_VCPUEVENT_VALID_PAYLOAD;
+	if (vcpu->vm->triple_fault_event)
+		flags |= KVM_VCPUEVENT_VALID_TRIPLE_FAULT;
+	if (ev->flags & ~flags)
+		return false;
+	if ((ev->flags & KVM_VCPUEVENT_VALID_SMM) &&
+	    (ev->smi.smm || ev->smi.pending || ev->smi.smm_inside_nmi))
+		return false;
+	return !(ev->exception.injected || ev->exception.pending) ||
+	       (ev->exception.nr <= 31 && ev->exception.nr != NMI_VECTOR);
 }
 
 static int set_events(struct mv_vcpu *vcpu, void *buf)
@@ -129,17 +153,9 @@ static int set_events(struct mv_vcpu *vcpu, void *buf)
 	struct kvm_vcpu_events *ev = buf;
 	struct mv_pending *p = &vcpu->pending;
 
-	if (ev->flags & ~(KVM_VCPUEVENT_VALID_NMI_PENDING | KVM_VCPUEVENT_VALID_SHADOW |
-			  KVM_VCPUEVENT_VALID_SIPI_VECTOR | KVM_VCPUEVENT_VALID_PAYLOAD))
-		return -EINVAL;
-	if (ev->flags & KVM_VCPUEVENT_VALID_PAYLOAD) {
-		if (!vcpu->vm->exception_payload)
-			return -EINVAL;
-	} else {
+	if (!(ev->flags & KVM_VCPUEVENT_VALID_PAYLOAD))
 		ev->exception.pending = 0;
-	}
-	if ((ev->exception.injected || ev->exception.pending) &&
-	    (ev->exception.nr > 31 || ev->exception.nr == NMI_VECTOR))
+	if (!valid_events(vcpu, ev))
 		return -EINVAL;
 
 	p->exc_pending = !!ev->exception.pending;
@@ -152,7 +168,8 @@ static int set_events(struct mv_vcpu *vcpu, void *buf)
 
 	/* A software interrupt comes without its length; the guest executes INT n again. */
 	p->irq_injected = false;
-	vcpu->user_irq = -1;
+	if (!vcpu->lapic)
+		vcpu->user_irq = -1;
 	if (ev->interrupt.injected && !ev->interrupt.soft)
 		mv_set_sent_irq(vcpu, ev->interrupt.nr);
 	if (ev->flags & KVM_VCPUEVENT_VALID_SHADOW)
@@ -166,6 +183,10 @@ static int set_events(struct mv_vcpu *vcpu, void *buf)
 	mv_backend->set_nmi_masked(vcpu, ev->nmi.masked);
 	if ((ev->flags & KVM_VCPUEVENT_VALID_SIPI_VECTOR) && vcpu->lapic)
 		vcpu->sipi_vector = ev->sipi_vector;
+	if ((ev->flags & KVM_VCPUEVENT_VALID_SMM) && vcpu->lapic)
+		assign_bit(MV_APIC_INIT, &vcpu->apic_events, ev->smi.latched_init);
+	if (ev->flags & KVM_VCPUEVENT_VALID_TRIPLE_FAULT)
+		assign_bit(MV_REQ_TRIPLE_FAULT, &vcpu->requests, ev->triple_fault.pending);
 	mv_request(vcpu, MV_REQ_EVENT);
 	return 0;
 }
@@ -220,6 +241,15 @@ static int set_lapic(struct mv_vcpu *vcpu, void *buf)
 	return vcpu->lapic ? mv_lapic_set_state(vcpu, buf) : -EINVAL;
 }
 
+/*
+ * Where a guest without a fast TPR keeps a copy of it. None is made here: VMMs call this at reset,
+ * with 0, without a look at KVM_CAP_VAPIC.
+ */
+static int set_vapic_addr(struct mv_vcpu *vcpu, void *buf)
+{
+	return !vcpu->lapic || ((struct kvm_vapic_addr *)buf)->vapic_addr ? -EINVAL : 0;
+}
+
 static int translate(struct mv_vcpu *vcpu, void *buf)
 {
 	struct kvm_translation *tr = buf;
@@ -233,17 +263,53 @@ static int translate(struct mv_vcpu *vcpu, void *buf)
 	return 0;
 }
 
-/* Guests have the host's TSC frequency; 250 ppm off is within what NTP corrects. */
-static long set_tsc_khz(struct mv_vcpu *vcpu, unsigned long khz)
-{
-	unsigned int tolerance = tsc_khz / 4000;
+/* ---- KVM_CAP_SYNC_REGS: register files in struct kvm_run, moved by KVM_RUN itself ---- */
 
-	if (!khz)
-		khz = tsc_khz;
-	if (khz < tsc_khz - tolerance || khz > tsc_khz + tolerance)
-		return -EINVAL;
-	vcpu->tsc_khz = khz;
+#define SYNC(bit, field, get, set)                                                         \
+	{ bit, offsetof(struct kvm_sync_regs, field), sizeof_field(struct kvm_sync_regs, field), \
+	  get, set }
+static const struct {
+	u32 bit;
+	u16 offset, size;
+	int (*get)(struct mv_vcpu *vcpu, void *buf);
+	int (*set)(struct mv_vcpu *vcpu, void *buf);
+} sync_sets[] = {
+	SYNC(KVM_SYNC_X86_REGS, regs, get_regs, set_regs),
+	SYNC(KVM_SYNC_X86_SREGS, sregs, mv_get_sregs, mv_set_sregs),
+	SYNC(KVM_SYNC_X86_EVENTS, events, get_events, set_events),
+};
+
+/* Userspace may write to struct kvm_run meanwhile, so what is checked is a copy. */
+int mv_load_sync_regs(struct mv_vcpu *vcpu)
+{
+	struct kvm_run *run = vcpu->run;
+	struct kvm_sync_regs copy;
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(sync_sets); i++) {
+		if (!(run->kvm_dirty_regs & sync_sets[i].bit))
+			continue;
+		memcpy(&copy, (u8 *)&run->s.regs + sync_sets[i].offset, sync_sets[i].size);
+		if (sync_sets[i].set(vcpu, &copy))
+			return -EINVAL;
+		run->kvm_dirty_regs &= ~(u64)sync_sets[i].bit;
+	}
 	return 0;
+}
+
+void mv_store_sync_regs(struct mv_vcpu *vcpu)
+{
+	struct kvm_run *run = vcpu->run;
+	struct kvm_sync_regs copy;
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(sync_sets); i++) {
+		if (!(run->kvm_valid_regs & sync_sets[i].bit))
+			continue;
+		memset(&copy, 0, sync_sets[i].size);
+		sync_sets[i].get(vcpu, &copy);
+		memcpy((u8 *)&run->s.regs + sync_sets[i].offset, &copy, sync_sets[i].size);
+	}
 }
 
 /* ---- the table ---- */
@@ -257,9 +323,12 @@ static const struct state_ioctl {
 	{ KVM_SET_REGS, set_regs },
 	{ KVM_GET_SREGS, mv_get_sregs },
 	{ KVM_SET_SREGS, mv_set_sregs },
+	{ KVM_GET_SREGS2, mv_get_sregs2 },
+	{ KVM_SET_SREGS2, mv_set_sregs2 },
 	{ KVM_GET_FPU, mv_get_fpu },
 	{ KVM_SET_FPU, mv_set_fpu },
 	{ KVM_GET_XSAVE, mv_get_xsave },
+	{ KVM_GET_XSAVE2, mv_get_xsave },
 	{ KVM_SET_XSAVE, mv_set_xsave },
 	{ KVM_GET_XCRS, mv_get_xcrs },
 	{ KVM_SET_XCRS, mv_set_xcrs },
@@ -272,7 +341,10 @@ static const struct state_ioctl {
 	{ KVM_SET_MP_STATE, set_mp_state },
 	{ KVM_GET_LAPIC, get_lapic },
 	{ KVM_SET_LAPIC, set_lapic },
+	{ KVM_SET_VAPIC_ADDR, set_vapic_addr },
 	{ KVM_TRANSLATE, translate },
+	{ KVM_X86_SETUP_MCE, mv_setup_mce },
+	{ KVM_X86_SET_MCE, mv_set_mce },
 };
 
 static long call_state_ioctl(struct mv_vcpu *vcpu, const struct state_ioctl *s, void __user *arg)
@@ -320,8 +392,14 @@ long mv_state_ioctl(struct mv_vcpu *vcpu, unsigned int nr, unsigned long arg)
 	case KVM_GET_TSC_KHZ:
 		return vcpu->tsc_khz;
 	case KVM_SET_TSC_KHZ:
-		return set_tsc_khz(vcpu, arg);
+		return mv_set_tsc_khz(vcpu, arg);
+	case KVM_HAS_DEVICE_ATTR:
+	case KVM_GET_DEVICE_ATTR:
+	case KVM_SET_DEVICE_ATTR:
+		return mv_tsc_attr(vcpu, nr, uarg);
+	case KVM_SMI:
+		return -ENOTTY; /* no SMM */
 	default:
-		return -ENOTTY;
+		return -EINVAL;
 	}
 }

@@ -180,7 +180,7 @@ bool mv_vcpu_runnable(struct mv_vcpu *vcpu)
 	case KVM_MP_STATE_RUNNABLE:
 		return true;
 	case KVM_MP_STATE_HALTED:
-		return vcpu->pending.any || vcpu->user_irq >= 0 ||
+		return vcpu->pending.any ||
 		       ((vcpu->nmi_pending || atomic_read(&vcpu->nmi_queued)) &&
 			!mv_backend->nmi_masked(vcpu)) ||
 		       (mv_want_irq(vcpu) && mv_call(irq_allowed)(vcpu));
@@ -214,12 +214,19 @@ static int handle_requests(struct mv_vcpu *vcpu)
 		vcpu->run->exit_reason = KVM_EXIT_SHUTDOWN;
 		return 0;
 	}
+	if (mv_take_request(vcpu, MV_REQ_IOAPIC_EOI)) {
+		vcpu->run->exit_reason = KVM_EXIT_IOAPIC_EOI;
+		vcpu->run->eoi.vector = vcpu->eoi_vector;
+		return 0;
+	}
 	if (mv_take_request(vcpu, MV_REQ_TLB_FLUSH)) {
 		/* On the CPU where the vCPU is to run; a migration makes the request again. */
 		preempt_disable();
 		mv_call(flush_tlb)(vcpu);
 		preempt_enable();
 	}
+	if (mv_take_request(vcpu, MV_REQ_MSR_EXITS))
+		mv_backend->update_msr_exits(vcpu);
 	if (mv_take_request(vcpu, MV_REQ_EVENT) | mv_take_request(vcpu, MV_REQ_NMI))
 		mv_update_events(vcpu);
 	return 1;
@@ -374,6 +381,7 @@ static int vcpu_loop(struct mv_vcpu *vcpu)
 		if (__xfer_to_guest_mode_work_pending()) {
 			r = mv_guest_mode_work();
 			if (r) {
+				vcpu->stats[MV_STAT_SIGNAL]++;
 				vcpu->run->exit_reason = KVM_EXIT_INTR;
 				return r;
 			}
@@ -391,8 +399,8 @@ static void fill_run(struct mv_vcpu *vcpu)
 	run->cr8 = mv_get_cr8(vcpu);
 	run->apic_base = vcpu->apic_base;
 	run->ready_for_interrupt_injection =
-		vcpu->lapic || (run->if_flag && vcpu->user_irq < 0 && !vcpu->pending.any &&
-				mv_call(irq_allowed)(vcpu));
+		vcpu->vm->irqchip || (run->if_flag && mv_takes_user_irq(vcpu) &&
+				      !vcpu->pending.any && mv_call(irq_allowed)(vcpu));
 }
 
 static int run_locked(struct mv_vcpu *vcpu)
@@ -400,9 +408,6 @@ static int run_locked(struct mv_vcpu *vcpu)
 	struct kvm_run *run = vcpu->run;
 	mv_complete_fn complete;
 	int r;
-
-	if (run->kvm_valid_regs || run->kvm_dirty_regs)
-		return -EINVAL; /* KVM_CAP_SYNC_REGS is not offered */
 
 	if (vcpu->mp_state == KVM_MP_STATE_UNINITIALIZED) {
 		/* An application processor waits for INIT and SIPI. */
@@ -420,6 +425,11 @@ static int run_locked(struct mv_vcpu *vcpu)
 		return r < 0 ? r : -EAGAIN;
 	}
 
+	if (unlikely((run->kvm_valid_regs | run->kvm_dirty_regs) & ~KVM_SYNC_X86_VALID_FIELDS))
+		return -EINVAL;
+	if (unlikely(run->kvm_dirty_regs) && mv_load_sync_regs(vcpu))
+		return -EINVAL;
+
 	/* Without an irqchip TPR is userspace's to tell. */
 	if (!vcpu->lapic && mv_set_cr8(vcpu, run->cr8))
 		return -EINVAL;
@@ -433,7 +443,7 @@ static int run_locked(struct mv_vcpu *vcpu)
 	}
 	if (mv_immediate_exit(run))
 		return -EINTR;
-	if (!vcpu->lapic && run->request_interrupt_window)
+	if (run->request_interrupt_window && mv_takes_user_irq(vcpu))
 		mv_request(vcpu, MV_REQ_EVENT);
 
 	run->exit_reason = KVM_EXIT_UNKNOWN;
@@ -466,7 +476,13 @@ static long vcpu_run(struct mv_vcpu *vcpu)
 	vcpu->l1tf_flush_l1d = true;
 	mv_fpu_load(vcpu);
 	r = run_locked(vcpu);
+	/* A HLT that the guest has executed by itself is not different from one that exits. */
+	if (unlikely(vcpu->vm->disabled_exits & KVM_X86_DISABLE_EXITS_HLT) &&
+	    mv_backend->take_halt && mv_backend->take_halt(vcpu))
+		vcpu->mp_state = KVM_MP_STATE_HALTED;
 	mv_fpu_put(vcpu);
+	if (unlikely(vcpu->run->kvm_valid_regs))
+		mv_store_sync_regs(vcpu);
 	fill_run(vcpu);
 	/* Userspace may change what the control block already holds for the next entry. */
 	if (vcpu->pending.sent)
@@ -543,20 +559,25 @@ void mv_vcpu_reset(struct mv_vcpu *vcpu, bool init)
 static vm_fault_t vcpu_fault(struct vm_fault *vmf)
 {
 	struct mv_vcpu *vcpu = vmf->vma->vm_file->private_data;
-	struct page *page;
+	void *page;
 
 	switch (vmf->pgoff) {
 	case 0:
-		page = virt_to_page(vcpu->run);
+		page = vcpu->run;
 		break;
 	case KVM_PIO_PAGE_OFFSET:
-		page = virt_to_page(vcpu->pio_data);
+		page = vcpu->pio_data;
+		break;
+	case KVM_COALESCED_MMIO_PAGE_OFFSET:
+		page = mv_coalesced_ring(vcpu->vm);
+		if (!page)
+			return VM_FAULT_OOM;
 		break;
 	default:
 		return VM_FAULT_SIGBUS;
 	}
-	get_page(page);
-	vmf->page = page;
+	vmf->page = virt_to_page(page);
+	get_page(vmf->page);
 	return 0;
 }
 
@@ -599,7 +620,7 @@ static long set_signal_mask(struct mv_vcpu *vcpu, const struct kvm_signal_mask _
 	return 0;
 }
 
-/* KVM_INTERRUPT: a vector for a vCPU whose interrupt controller is userspace's. */
+/* KVM_INTERRUPT: a vector for a vCPU whose PIC is userspace's. */
 static long user_interrupt(struct mv_vcpu *vcpu, const struct kvm_interrupt __user *arg)
 {
 	struct kvm_interrupt irq;
@@ -608,7 +629,7 @@ static long user_interrupt(struct mv_vcpu *vcpu, const struct kvm_interrupt __us
 		return -EFAULT;
 	if (irq.irq >= 256)
 		return -EINVAL;
-	if (vcpu->lapic)
+	if (vcpu->vm->irqchip)
 		return -ENXIO;
 	if (vcpu->user_irq >= 0)
 		return -EEXIST;
@@ -643,7 +664,9 @@ static long vcpu_ioctl(struct file *file, unsigned int nr, unsigned long arg)
 		return -EINVAL;
 	if (mutex_lock_killable(&vcpu->mutex))
 		return -EINTR;
-	if (nr == KVM_INTERRUPT) {
+	if (nr == KVM_GET_STATS_FD) {
+		r = mv_get_stats_fd(vcpu->vm, vcpu);
+	} else if (nr == KVM_INTERRUPT) {
 		r = user_interrupt(vcpu, (void __user *)arg);
 	} else {
 		vcpu_load(vcpu);
@@ -692,6 +715,9 @@ static struct mv_vcpu *vcpu_alloc(struct mv_vm *vm, int id)
 	r = mv_fpu_create(vcpu);
 	if (r)
 		goto free_pages;
+	r = mv_cpu_log_create(vcpu);
+	if (r)
+		goto destroy_fpu;
 	r = mv_backend->vcpu_init(vcpu);
 	if (r)
 		goto destroy_fpu;
@@ -705,6 +731,7 @@ static struct mv_vcpu *vcpu_alloc(struct mv_vm *vm, int id)
 free_backend:
 	mv_backend->vcpu_free(vcpu);
 destroy_fpu:
+	free_page((unsigned long)vcpu->cpu_log);
 	mv_fpu_destroy(vcpu);
 free_pages:
 	free_page((unsigned long)vcpu->pio_data);
@@ -718,8 +745,10 @@ void mv_vcpu_destroy(struct mv_vcpu *vcpu)
 	if (vcpu->lapic)
 		mv_lapic_destroy(vcpu);
 	mv_backend->vcpu_free(vcpu);
+	free_page((unsigned long)vcpu->cpu_log);
 	mv_fpu_destroy(vcpu);
 	kvfree(vcpu->cpuid);
+	kfree(vcpu->mce_banks);
 	put_pid(rcu_access_pointer(vcpu->pid));
 	free_page((unsigned long)vcpu->pio_data);
 	free_page((unsigned long)vcpu->run);
@@ -774,9 +803,13 @@ long mv_vcpu_create(struct mv_vm *vm, unsigned long id)
 	struct mv_vcpu *vcpu;
 	long r;
 
-	if (id >= MV_MAX_VCPU_ID)
-		return -EINVAL;
 	mutex_lock(&vm->lock);
+	if (!vm->max_vcpu_ids)
+		vm->max_vcpu_ids = MV_MAX_VCPU_ID;
+	if (id >= vm->max_vcpu_ids) {
+		r = -EINVAL;
+		goto unlock;
+	}
 	vcpu = vcpu_alloc(vm, id);
 	if (IS_ERR(vcpu)) {
 		r = PTR_ERR(vcpu);

@@ -352,6 +352,32 @@ TEST(unknown_instruction_on_mmio_is_internal_error)
 	EXPECT_EQ(0, memcmp(run->emulation_failure.insn_bytes, gpa_ptr(vm, regs.rip), 2));
 }
 
+static void x87_mmio_of_user(void)
+{
+	GUEST_SYNC(TRY("fldl (%[mmio])", [mmio] "r"((u64)GPA_MMIO)));
+	x87_mmio();
+}
+
+static void enter_x87_mmio(void)
+{
+	enter_user(x87_mmio_of_user);
+}
+
+TEST(unknown_instruction_of_user_mode_is_the_guests_fault)
+{
+	struct kvm_enable_cap cap = { .cap = KVM_CAP_EXIT_ON_EMULATION_FAILURE, .args = { 2 } };
+	struct vm *vm = vm_create();
+	struct vcpu *vcpu = vcpu_add(vm, enter_x87_mmio);
+
+	REQUIRE_CAP(vm->fd, KVM_CAP_EXIT_ON_EMULATION_FAILURE);
+	EXPECT_EQ(UD, RUN_SYNC(vcpu));
+	EXPECT_ERRNO(EINVAL, ioctl(vm->fd, KVM_ENABLE_CAP, &cap));
+	cap.args[0] = 1;
+	EXPECT_EQ(0, ioctl(vm->fd, KVM_ENABLE_CAP, &cap));
+	RUN_TO(vcpu, KVM_EXIT_INTERNAL_ERROR);
+	EXPECT_EQ(KVM_INTERNAL_ERROR_EMULATION, vcpu->run->internal.suberror);
+}
+
 GUEST_ASM(jump_to_nowhere, "32", "movl $0xd0000000, %eax\n jmp *%eax\n");
 
 TEST(execution_without_memory_is_internal_error)

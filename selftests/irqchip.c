@@ -36,34 +36,6 @@ static struct kvm_irqchip chip_state(struct vm *vm, u32 id)
 	return chip;
 }
 
-static int set_routing(struct vm *vm, const struct kvm_irq_routing_entry *e, u32 nr)
-{
-	struct kvm_irq_routing *routing = calloc(1, sizeof(*routing) + nr * sizeof(*e));
-	int ret;
-
-	routing->nr = nr;
-	if (nr)
-		memcpy(routing->entries, e, nr * sizeof(*e));
-	ret = ioctl(vm->fd, KVM_SET_GSI_ROUTING, routing);
-	free(routing);
-	return ret;
-}
-
-static struct kvm_irq_routing_entry pin_route(u32 gsi, u32 chip, u32 pin)
-{
-	return (struct kvm_irq_routing_entry) {
-		.gsi = gsi, .type = KVM_IRQ_ROUTING_IRQCHIP, .u.irqchip = { chip, pin },
-	};
-}
-
-static struct kvm_irq_routing_entry msi_route(u32 gsi, u32 address, u32 data)
-{
-	return (struct kvm_irq_routing_entry) {
-		.gsi = gsi, .type = KVM_IRQ_ROUTING_MSI,
-		.u.msi = { .address_lo = address, .data = data },
-	};
-}
-
 /* ---- creation ---- */
 
 TEST(creation_errors)
@@ -290,25 +262,6 @@ TEST(pic_reaches_the_processor_by_lint0)
 }
 
 /* ---- the IOAPIC ---- */
-
-#define IOAPIC_MMIO 0xfec00000u
-#define RTE_LEVEL 0x8000
-#define RTE_MASKED 0x10000
-#define RTE_REMOTE_IRR 0x4000
-
-static u32 ioapic_read(u8 index)
-{
-	*(volatile u32 *)(u64)IOAPIC_MMIO = index;
-	return *(volatile u32 *)(u64)(IOAPIC_MMIO + 0x10);
-}
-
-static void ioapic_write(u8 index, u32 val)
-{
-	*(volatile u32 *)(u64)IOAPIC_MMIO = index;
-	*(volatile u32 *)(u64)(IOAPIC_MMIO + 0x10) = val;
-}
-
-#define RTE(pin) (0x10 + 2 * (pin))
 
 static void ioapic_guest(void)
 {

@@ -98,6 +98,17 @@ struct form {
 	X(movnti, "movnti %eax, (%rbx)", (W(4, 0x100, 0x55667788)), RAX, RCX, NO_FLAGS)            \
 	X(addr32, "movl %eax, (%ebx)", (W(4, 0x100, 0x55667788)), RAX, RCX, NO_FLAGS)              \
 	X(rex_r8, "mov %rbx, %r9; movb %al, (%r9)", (W(1, 0x100, 0x88)), RAX, RCX, NO_FLAGS)       \
+	X(xadd, "lock; xaddl %ecx, (%rbx)", (R(4, 0x100, 5), W(4, 0x100, 8)), RAX, 5, 0)           \
+	X(cmpxchg, "cmpxchgl %ecx, (%rbx)", (R(4, 0x100, 0x55667788), W(4, 0x100, 3)), RAX, RCX,   \
+	  ZF)                                                                                      \
+	X(btr, "btrl %ecx, (%rbx)", (R(4, 0x100, 0xff), W(4, 0x100, 0xf7)), RAX, RCX, NO_FLAGS)    \
+	X(bt_string, "mov $-1, %ecx; btl %ecx, (%rbx)", (R(4, 0xfc, 0x80000000)), RAX, 0xffffffff, \
+	  NO_FLAGS)                                                                                \
+	X(repne_scas, "repne scasb", (R(1, 0, 1), R(1, 1, 2), R(1, 2, 0x88)), RAX, 0, ZF)          \
+	X(movbe, "movbel (%rbx), %eax", (R(4, 0x100, 0x01020304)), 0x04030201, RCX, NO_FLAGS)      \
+	X(call_mem, "call *(%rbx); jmp 1f; ret; 1:", (R(8, 0x100, GPA_CODE + 4)), RAX, RCX,        \
+	  NO_FLAGS)                                                                                \
+	X(jmp_mem, "jmp *(%rbx); ud2", (R(8, 0x100, GPA_CODE + 4)), RAX, RCX, NO_FLAGS)            \
 	X(locked, "lock; orl $1, (%rbx)", (R(4, 0x100, 0), W(4, 0x100, 1)), RAX, RCX, 0)
 
 #define UNPAREN(...) __VA_ARGS__
@@ -201,6 +212,70 @@ TEST(real_mode_segments)
 	vcpu->run->mmio.data[0] = 0x99;
 	RUN_TO(vcpu, KVM_EXIT_HLT);
 	EXPECT_EQ(0x1299, vcpu_regs(vcpu).rax & 0xffff);
+}
+
+/* What a VGA BIOS does to its memory; the target of the CALL is behind the HLT. */
+GUEST_ASM(vga_bios, "16",
+	  "mov $0xa000, %ax\n mov %ax, %ds\n mov %ax, %es\n"
+	  "mov $2, %si\n mov $0xfffe, %di\n mov $2, %cx\n rep movsw\n"
+	  "std\n mov $1, %di\n mov $7, %al\n mov $2, %cx\n rep stosb\n cld\n"
+	  "orb $0x80, 0x10\n xchg %al, 0x20\n callw *0x30\n hlt\n ret\n");
+
+TEST(real_mode_strings_wrap_and_calls_return)
+{
+	static const struct access accesses[] = {
+		R(2, 2, 0x1111), W(2, 0xfffe, 0x1111), R(2, 4, 0x2222), W(2, 0, 0x2222),
+		W(1, 1, 7), W(1, 0, 7), R(1, 0x10, 1), W(1, 0x10, 0x81), R(1, 0x20, 0x55),
+		W(1, 0x20, 7), R(2, 0x30, 0),
+	};
+	struct vm *vm = vm_create_empty();
+	struct kvm_run *run;
+	struct vcpu *vcpu;
+	u64 val;
+
+	vm->mem = vm_add_memory(vm, 0, 0, 0xa0000, 0);
+	vcpu = vcpu_add_real(vm, vga_bios, vga_bios_end);
+	run = vcpu->run;
+	for (int i = 0; i < ARRAY_SIZE(accesses); i++) {
+		const struct access *a = &accesses[i];
+
+		RUN_TO(vcpu, KVM_EXIT_MMIO);
+		EXPECT_EQ(0xa0000 + a->off, run->mmio.phys_addr);
+		EXPECT_EQ(a->len, run->mmio.len);
+		ASSERT_EQ(a->write, run->mmio.is_write);
+		val = a->off == 0x30 ? vcpu_regs(vcpu).rip + 5 : a->data;
+		if (!a->write)
+			memcpy(run->mmio.data, &val, a->len);
+		EXPECT_EQ(0, memcmp(run->mmio.data, &val, a->len));
+	}
+	RUN_TO(vcpu, KVM_EXIT_HLT);
+	EXPECT_EQ(GPA_CODE + (vga_bios_end - vga_bios) - 1, vcpu_regs(vcpu).rip);
+	EXPECT_EQ(0x55, vcpu_regs(vcpu).rax & 0xff);
+	EXPECT_EQ(0xffff, vcpu_regs(vcpu).rdi & 0xffff);
+}
+
+/* "Big real mode", in which firmware reaches its devices from 16-bit code. */
+GUEST_ASM(big_real_mode_mmio, "16",
+	  "mov $0xd0000000, %ebx\n movl $0x12345678, 4(%ebx)\n mov %ebx, %edi\n mov $1, %ecx\n"
+	  "addr32 rep stosw\n hlt\n");
+
+TEST(real_mode_with_big_segments)
+{
+	struct vcpu *vcpu = vcpu_add_real(vm_create(), big_real_mode_mmio, big_real_mode_mmio_end);
+	struct kvm_sregs sregs = vcpu_sregs(vcpu);
+
+	sregs.ds.limit = 0xffffffff;
+	sregs.ds.g = 1;
+	sregs.es = sregs.ds;
+	vcpu_set_sregs(vcpu, &sregs);
+	RUN_TO(vcpu, KVM_EXIT_MMIO);
+	EXPECT_EQ(M + 4, vcpu->run->mmio.phys_addr);
+	EXPECT_EQ(4, vcpu->run->mmio.len);
+	RUN_TO(vcpu, KVM_EXIT_MMIO);
+	EXPECT_EQ(M, vcpu->run->mmio.phys_addr);
+	EXPECT_EQ(2, vcpu->run->mmio.len);
+	RUN_TO(vcpu, KVM_EXIT_HLT);
+	EXPECT_EQ(0xd0000002, vcpu_regs(vcpu).rdi);
 }
 
 GUEST_ASM(prot_mode_mmio, "32",

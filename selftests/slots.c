@@ -177,6 +177,34 @@ TEST_F(slots, the_last_number_works)
 	EXPECT_EQ(0x1111, guest_read(self->vcpu, GPA + SIZE));
 }
 
+/* All that there can be, each with a page; every other page stays empty. */
+TEST_F_TIMEOUT(slots, as_many_as_it_says, 120)
+{
+	int max = has_cap(self->vm->dev, KVM_CAP_NR_MEMSLOTS);
+	u64 *mem = self->mem, base = 0x40000000;
+	int step = 7919; /* not in order */
+
+	if (max < 1000)
+		SKIP(return, "not many");
+	ASSERT_NE(0, max % step);
+	mem[0] = 0x5000;
+	mem[512] = 0x5001;
+	for (int i = 2; i < max; i++) {
+		int j = (u64)i * step % max;
+
+		if (j >= 2 && vm_set_slot(self->vm, j, base + j * 0x2000ul, 0x1000,
+					  mem + j % 2 * 512, 0))
+			FAIL("slot %d: %s", j, strerror(errno));
+	}
+	for (int j = 2; j < max; j += max / 10)
+		EXPECT_EQ(0x5000 + j % 2, guest_read(self->vcpu, base + j * 0x2000ul));
+	expect_mmio(_metadata, self->vcpu, base + 0x7000);
+	for (int j = 2; j < 200; j += 2)
+		EXPECT_EQ(0, vm_set_slot(self->vm, j, 0, 0, NULL, 0));
+	expect_mmio(_metadata, self->vcpu, base + 100 * 0x2000);
+	EXPECT_EQ(0x5001, guest_read(self->vcpu, base + 101 * 0x2000));
+}
+
 TEST_F(slots, many)
 {
 	const int n = 64;
@@ -195,6 +223,42 @@ TEST_F(slots, many)
 		EXPECT_EQ(0, vm_set_slot(self->vm, 2 + i, 0, 0, NULL, 0));
 	expect_mmio(_metadata, self->vcpu, 0x2000000);
 	EXPECT_EQ(0x5001, guest_read(self->vcpu, 0x2002000));
+}
+
+TEST_F(slots, number_of_mmu_pages)
+{
+	int fd = self->vm->fd;
+
+	REQUIRE_CAP(self->vm->dev, KVM_CAP_MMU_SHADOW_CACHE_CONTROL);
+	EXPECT_EQ(64, ioctl(fd, KVM_GET_NR_MMU_PAGES, 0));
+	/* With more memory there are more of them, until somebody says how many. */
+	vm_add_memory(self->vm, 2, 0x40000000, 0x4000000, 0);
+	EXPECT_EQ((0x4000000 + SIZE + RAM_SIZE) / 0x1000 / 50, ioctl(fd, KVM_GET_NR_MMU_PAGES, 0));
+	EXPECT_ERRNO(EINVAL, ioctl(fd, KVM_SET_NR_MMU_PAGES, 63));
+	EXPECT_EQ(0, ioctl(fd, KVM_SET_NR_MMU_PAGES, 64));
+	EXPECT_EQ(64, ioctl(fd, KVM_GET_NR_MMU_PAGES, 0));
+	guest_write(self->vcpu, 0x40001000, 1);
+	EXPECT_EQ(1, guest_read(self->vcpu, 0x40001000));
+}
+
+static long set_cap(struct vm *vm, u32 cap, u64 arg)
+{
+	return ERRNO_OF(ioctl(vm->fd, KVM_ENABLE_CAP,
+			      &(struct kvm_enable_cap) { .cap = cap, .args = { arg } }));
+}
+
+TEST_F(slots, large_pages_of_a_trusted_guest)
+{
+	struct vm *vm = vm_create();
+
+	REQUIRE_CAP(vm->dev, KVM_CAP_VM_DISABLE_NX_HUGE_PAGES);
+	EXPECT_EQ(EINVAL, set_cap(vm, KVM_CAP_VM_DISABLE_NX_HUGE_PAGES, 1));
+	EXPECT_EQ(0, set_cap(vm, KVM_CAP_VM_DISABLE_NX_HUGE_PAGES, 0));
+	EXPECT_EQ(0, guest_read(vcpu_add(vm, peek_and_poke), GPA_FREE));
+	EXPECT_EQ(EINVAL, set_cap(vm, KVM_CAP_VM_DISABLE_NX_HUGE_PAGES, 0));
+	if (setuid(65534))
+		SKIP(return, "not root");
+	EXPECT_EQ(EPERM, set_cap(vm, KVM_CAP_VM_DISABLE_NX_HUGE_PAGES, 0));
 }
 
 TEST_F(slots, read_only)
@@ -261,44 +325,6 @@ TEST_F(slots, hva_without_memory_is_a_fault_of_the_host)
 				  MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0));
 	self->mem[0] = 0x8888;
 	EXPECT_EQ(0x8888, RUN_SYNC(self->vcpu));
-}
-
-static u64 dirty_log(struct vm *vm, u32 slot)
-{
-	u64 bitmap[SIZE / 0x1000 / 8 + 1] = { 0 };
-	struct kvm_dirty_log log = { .slot = slot, .dirty_bitmap = bitmap };
-
-	IOCTL(vm->fd, KVM_GET_DIRTY_LOG, &log);
-	return bitmap[0];
-}
-
-TEST_F(slots, dirty_log_names_the_written_pages)
-{
-	struct vm *vm = self->vm;
-
-	guest_write(self->vcpu, GPA, 1);
-	if (vm_set_slot(vm, 1, GPA, SIZE, self->mem, KVM_MEM_LOG_DIRTY_PAGES) && errno == EINVAL)
-		SKIP(return, "no KVM_MEM_LOG_DIRTY_PAGES");
-	dirty_log(vm, 1);
-	EXPECT_EQ(0, dirty_log(vm, 1));
-	guest_write(self->vcpu, GPA + 0x2000, 1);
-	guest_write(self->vcpu, GPA + 0x2008, 1);
-	guest_write(self->vcpu, GPA + 0xf000, 1);
-	guest_read(self->vcpu, GPA + 0x5000);
-	EXPECT_EQ(1 << 2 | 1 << 15, dirty_log(vm, 1));
-	EXPECT_EQ(0, dirty_log(vm, 1));
-	guest_write(self->vcpu, GPA + 0x2000, 1);
-	EXPECT_EQ(1 << 2, dirty_log(vm, 1));
-	/* A page that two slots share is dirty in the one that was written. */
-	ASSERT_EQ(0, vm_set_slot(vm, 2, GPA + SIZE, SIZE, self->mem, KVM_MEM_LOG_DIRTY_PAGES));
-	dirty_log(vm, 2);
-	guest_write(self->vcpu, GPA + SIZE + 0x3000, 1);
-	EXPECT_EQ(0, dirty_log(vm, 1));
-	EXPECT_EQ(1 << 3, dirty_log(vm, 2));
-	/* Without logging there is no log. */
-	ASSERT_EQ(0, vm_set_slot(vm, 1, GPA, SIZE, self->mem, 0));
-	EXPECT_ERRNO(ENOENT, ioctl(vm->fd, KVM_GET_DIRTY_LOG,
-				   &(struct kvm_dirty_log) { .slot = 1 }));
 }
 
 static _Atomic bool stop;

@@ -49,6 +49,8 @@ static const struct opcode groups[NR_GROUPS][8] = {
 	[GROUP_5] = {
 		[0] = { OP_INC, 0, LOCKABLE },
 		[1] = { OP_DEC, 0, LOCKABLE },
+		[2] = { OP_CALL, 0, F_D64 },
+		[4] = { OP_JMP, 0, F_D64 },
 		[6] = { OP_PUSH, 0, F_D64 },
 	},
 	[GROUP_8] = {

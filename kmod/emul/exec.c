@@ -249,17 +249,13 @@ static unsigned int stack_size(struct mv_emul *e)
 	return attr & MV_SEG_DB ? 4 : 2;
 }
 
-static int exec_push(struct mv_emul *e)
+static int push(struct mv_emul *e, u64 val)
 {
 	unsigned int size = e->d.opsize, sp_size = stack_size(e);
 	u64 sp = (e->gpr[MV_RSP] - size) & mv_emul_mask(sp_size);
-	u64 val, la;
+	u64 la;
 	int ret;
 
-	e->gpa_valid = false;	/* two operands in memory: the hint tells one, not which */
-	ret = read_rm(e, &val);
-	if (ret)
-		return ret;
 	ret = mv_emul_linear(e, MV_SEG_SS, sp, size, true, &la);
 	if (!ret)
 		ret = mv_emul_align(e, la, size);
@@ -267,6 +263,50 @@ static int exec_push(struct mv_emul *e)
 		ret = mv_emul_write(e, la, val, size);
 	if (!ret)
 		mv_emul_set_reg(e, MV_RSP, sp, sp_size);
+	return ret;
+}
+
+static int exec_push(struct mv_emul *e)
+{
+	u64 val;
+	int ret;
+
+	e->gpa_valid = false;	/* two operands in memory: the hint tells one, not which */
+	ret = read_rm(e, &val);
+	return ret ? ret : push(e, val);
+}
+
+/* The limit of CS, or canonical form. */
+static int check_target(struct mv_emul *e, u64 target)
+{
+	u64 base, la;
+	u32 limit, attr;
+
+	if (e->mode == MV_MODE_LONG64)
+		return mv_emul_linear(e, MV_SEG_CS, target, 1, false, &la);
+	e->ops->get_seg(e, MV_SEG_CS, &base, &limit, &attr);
+	return target > limit ? mv_emul_raise(e, VEC_GP, 0) : MV_EMUL_OK;
+}
+
+/* CALL and JMP within the segment. */
+static int exec_branch(struct mv_emul *e)
+{
+	struct mv_insn *d = &e->d;
+	u64 target;
+	int ret;
+
+	/* With prefix 66 in 64-bit mode: Intel's have 64 bits, AMD's 16. */
+	if (e->mode == MV_MODE_LONG64 && d->opsize != 8)
+		return MV_EMUL_UNKNOWN;
+	if (d->op == OP_CALL)
+		e->gpa_valid = false;
+	ret = read_rm(e, &target);
+	if (!ret)
+		ret = check_target(e, target);
+	if (!ret && d->op == OP_CALL)
+		ret = push(e, e->rip + d->len);
+	if (!ret)
+		e->rip = target - d->len;	/* which mv_emul_run() adds */
 	return ret;
 }
 
@@ -358,6 +398,9 @@ static noinline int exec_other(struct mv_emul *e)
 		return exec_push(e);
 	case OP_POP:
 		return exec_pop(e);
+	case OP_CALL:
+	case OP_JMP:
+		return exec_branch(e);
 	case OP_MOVS ... OP_SCAS:
 		return mv_emul_string(e);
 	case OP_INS:

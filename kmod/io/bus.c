@@ -10,7 +10,7 @@
 
 #include "minivirt.h"
 
-#define MV_MAX_RANGES 1000
+#define MV_MAX_RANGES 10000 /* eventfds of many queues of many devices, and zones */
 
 /**
  * struct mv_bus_range - a range and who is behind it
@@ -65,15 +65,17 @@ int mv_bus_register(struct mv_vm *vm, enum mv_bus_id id, u64 addr, u64 len,
 {
 	const struct mv_bus_range add = { .addr = addr, .len = len, .dev = dev };
 	struct mv_bus *bus, *old = locked_bus(vm, id);
-	int i = 0, nr = old ? old->nr : 0;
+	int i, live = 0, nr = old ? old->nr : 0;
 
-	if (nr >= MV_MAX_RANGES)
+	for (i = 0; i < nr; i++)
+		live += !!old->range[i].dev;
+	if (live >= MV_MAX_RANGES)
 		return -ENOSPC;
-	bus = kvzalloc(struct_size(bus, range, nr + 1), GFP_KERNEL_ACCOUNT);
+	bus = kvzalloc(struct_size(bus, range, live + 1), GFP_KERNEL_ACCOUNT);
 	if (!bus)
 		return -ENOMEM;
 
-	for (; i < nr && old->range[i].addr <= addr; i++) {
+	for (i = 0; i < nr && old->range[i].addr <= addr; i++) {
 		if (old->range[i].dev)
 			append(bus, &old->range[i]);
 	}
@@ -100,6 +102,31 @@ void mv_bus_unregister(struct mv_vm *vm, enum mv_bus_id id, struct mv_io_device 
 			WRITE_ONCE(bus->range[i].dev, NULL);
 	}
 	wait_for_readers(vm);
+}
+
+/**
+ * mv_bus_find() - a device on a bus
+ * @vm: whose; its slots_lock is held
+ * @id: which bus
+ * @match: true for the one that is looked for
+ * @arg: for @match
+ *
+ * Return: the first that matches, or NULL.
+ */
+struct mv_io_device *mv_bus_find(struct mv_vm *vm, enum mv_bus_id id,
+				 bool (*match)(const struct mv_io_device *dev, const void *arg),
+				 const void *arg)
+{
+	struct mv_bus *bus = locked_bus(vm, id);
+	int i;
+
+	for (i = 0; bus && i < bus->nr; i++) {
+		struct mv_io_device *dev = bus->range[i].dev;
+
+		if (dev && match(dev, arg))
+			return dev;
+	}
+	return NULL;
 }
 
 /* The number of ranges that begin at or below @addr. */
@@ -130,13 +157,15 @@ int mv_bus_access(struct mv_vcpu *vcpu, enum mv_bus_id id, u64 addr, int len, vo
 	bus = srcu_dereference(*bus_of(vm, id), &vm->srcu);
 	for (i = bus ? count_up_to(bus, addr) : 0; i-- > 0 && bus->range[i].reach > addr;) {
 		r = &bus->range[i];
-		if (r->len ? addr + len > r->addr + r->len : addr != r->addr)
+		if (r->len ? !len || addr + len > r->addr + r->len : addr != r->addr)
 			continue;
 		dev = READ_ONCE(r->dev);
 		if (!dev)
 			continue;
-		ret = write ? dev->ops->write(dev, vcpu, addr, len, data) :
-			      dev->ops->read(dev, vcpu, addr, len, data);
+		if (write)
+			ret = dev->ops->write(dev, vcpu, addr, len, data);
+		else if (dev->ops->read)
+			ret = dev->ops->read(dev, vcpu, addr, len, data);
 		if (ret != -EOPNOTSUPP)
 			break;
 	}
@@ -144,11 +173,22 @@ int mv_bus_access(struct mv_vcpu *vcpu, enum mv_bus_id id, u64 addr, int len, vo
 	return ret;
 }
 
-/* The VM is on its way out. */
+static void destroy(struct mv_bus *bus)
+{
+	int i;
+
+	for (i = 0; bus && i < bus->nr; i++) {
+		struct mv_io_device *dev = bus->range[i].dev;
+
+		if (dev && dev->ops->destroy)
+			dev->ops->destroy(dev);
+	}
+	kvfree(bus);
+}
+
+/* The VM is on its way out; the devices that nobody else frees go with it. */
 void mv_bus_destroy(struct mv_vm *vm)
 {
-	kvfree(rcu_access_pointer(vm->pio_bus));
-	kvfree(rcu_access_pointer(vm->mmio_bus));
-	RCU_INIT_POINTER(vm->pio_bus, NULL);
-	RCU_INIT_POINTER(vm->mmio_bus, NULL);
+	destroy(rcu_access_pointer(vm->pio_bus));
+	destroy(rcu_access_pointer(vm->mmio_bus));
 }

@@ -131,11 +131,26 @@ void mv_apic_map_destroy(struct mv_vm *vm)
 	RCU_INIT_POINTER(vm->apic_map, NULL);
 }
 
-static bool is_broadcast(const struct mv_apic_irq *irq, struct mv_vcpu *self)
+static bool may_be_broadcast(const struct mv_apic_irq *irq, struct mv_vcpu *self)
 {
-	/* Messages of devices have 8-bit IDs, whatever mode the APICs are in. */
-	return irq->dest == (self && lapic_x2apic(self->lapic) ? X2APIC_BROADCAST :
-								XAPIC_BROADCAST);
+	return irq->dest == X2APIC_BROADCAST ||
+	       (irq->dest == XAPIC_BROADCAST && !(self && lapic_x2apic(self->lapic)));
+}
+
+/*
+ * Messages of devices have 8-bit IDs, whatever mode the APICs are in, unless
+ * userspace has said that it means 32 bits.
+ */
+static bool is_broadcast(struct mv_vcpu *vcpu, const struct mv_apic_irq *irq,
+			 struct mv_vcpu *self)
+{
+	bool x2apic = false;
+
+	if (self)
+		x2apic = lapic_x2apic(self->lapic);
+	else if (vcpu->vm->x2apic_api & KVM_X2APIC_API_DISABLE_BROADCAST_QUIRK)
+		x2apic = lapic_x2apic(vcpu->lapic);
+	return irq->dest == (x2apic ? X2APIC_BROADCAST : XAPIC_BROADCAST);
 }
 
 static bool matches(struct mv_vcpu *vcpu, const struct mv_apic_irq *irq, struct mv_vcpu *self)
@@ -154,7 +169,7 @@ static bool matches(struct mv_vcpu *vcpu, const struct mv_apic_irq *irq, struct 
 		return vcpu != self;
 	}
 
-	if (is_broadcast(irq, self))
+	if (is_broadcast(vcpu, irq, self))
 		return true;
 	if (!irq->logical)
 		return dest == lapic_id(lapic) || (dest > 255 && dest == vcpu->id);
@@ -231,7 +246,7 @@ int mv_apic_deliver(struct mv_vm *vm, const struct mv_apic_irq *irq, struct mv_v
 	rcu_read_lock();
 	map = rcu_dereference(vm->apic_map);
 	if (!map || irq->shorthand || map->nr_vcpus != READ_ONCE(vm->nr_vcpus) ||
-	    is_broadcast(irq, self))
+	    may_be_broadcast(irq, self))
 		goto ask;
 
 	if (!irq->logical) {

@@ -125,15 +125,14 @@ void mv_ioapic_eoi(struct mv_lapic *lapic, u8 vector, bool level)
 void mv_ioapic_update_eoi_vectors(struct mv_irqchip *chips)
 {
 	DECLARE_BITMAP(vectors, 256) = {};
-	int pin, i;
+	int pin;
 
 	for (pin = 0; pin < MV_NR_PINS; pin++) {
 		if (chips->ioapic.s.redirtbl[pin].fields.trig_mode ||
 		    mv_pin_wants_ack(chips, KVM_IRQCHIP_IOAPIC, pin))
 			__set_bit(chips->ioapic.s.redirtbl[pin].fields.vector, vectors);
 	}
-	for (i = 0; i < ARRAY_SIZE(vectors); i++)
-		WRITE_ONCE(chips->eoi_vectors[i], vectors[i]);
+	mv_set_eoi_vectors(chips->vm, vectors);
 }
 
 /* ---- registers ------------------------------------------------------------ */

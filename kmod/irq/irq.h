@@ -127,7 +127,6 @@ static inline u32 lapic_id(struct mv_lapic *lapic)
  */
 int mv_lapic_accept(struct mv_vcpu *vcpu, const struct mv_apic_irq *irq, struct mv_vcpu *self);
 void mv_lapic_local(struct mv_lapic *lapic, u32 lvt, struct mv_vcpu *self);
-bool mv_lapic_takes_pic(struct mv_vcpu *vcpu);
 
 /* apicmap.c: returns the number of APICs that accepted; -1 may tell that there was none to ask. */
 int mv_apic_deliver(struct mv_vm *vm, const struct mv_apic_irq *irq, struct mv_vcpu *self);
@@ -180,12 +179,10 @@ struct mv_pit {
 
 /**
  * struct mv_irqchip - the chips that a VM has once
- * @eoi_vectors: of these the local APICs tell the IOAPIC the EOI
  * @lint0_nmi: vCPUs whose LINT0 delivers NMIs
  */
 struct mv_irqchip {
 	struct mv_vm *vm;
-	unsigned long eoi_vectors[256 / BITS_PER_LONG];
 	atomic_t lint0_nmi;
 	struct mv_pic pic;
 	struct mv_ioapic ioapic;
@@ -196,6 +193,15 @@ static inline struct mv_irqchip *mv_chips(struct mv_vm *vm)
 {
 	/* Pairs with the release in mv_irqchip_create(): what is seen is complete. */
 	return smp_load_acquire(&vm->irqchip);
+}
+
+/* irq_lock held */
+static inline void mv_set_eoi_vectors(struct mv_vm *vm, const unsigned long *vectors)
+{
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(vm->eoi_vectors); i++)
+		WRITE_ONCE(vm->eoi_vectors[i], vectors[i]);
 }
 
 /* All with irq_lock held unless said otherwise; the set functions return as mv_set_irq(). */
@@ -218,8 +224,15 @@ void mv_pit_acked(struct mv_irqchip *chips);
 void mv_pit_forget_ticks(struct mv_irqchip *chips);
 long mv_pit_ioctl(struct mv_vm *vm, unsigned int nr, void __user *arg); /* vm->lock held */
 
+/* irqfd.c */
+long mv_irqfd_ioctl(struct mv_vm *vm, const struct kvm_irqfd __user *arg); /* vm->lock held */
+/* With irq_lock held: somebody waits for the end of @gsi's interrupt; it is over. */
+bool mv_irqfd_resamples(struct mv_vm *vm, u32 gsi);
+void mv_irqfd_acked(struct mv_irqchip *chips, u32 gsi);
+
 /* route.c; @pin counts from 0 on each of the three chips, KVM_IRQCHIP_*. */
 int mv_set_irq_locked(struct mv_irqchip *chips, u32 gsi, int level, int source);
+bool mv_send_gsi_msi(struct mv_vm *vm, u32 gsi); /* without the lock */
 void mv_pin_acked(struct mv_irqchip *chips, u32 chip, u32 pin); /* its interrupt is over */
 void mv_pin_unmasked(struct mv_irqchip *chips, u32 chip, u32 pin);
 bool mv_pin_wants_ack(struct mv_irqchip *chips, u32 chip, u32 pin);

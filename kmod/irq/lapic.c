@@ -8,7 +8,7 @@
 #include "irq.h"
 
 #define LAPIC_VERSION 0x14u
-#define LAPIC_MAX_LVT 5 /* the highest entry: no CMCI */
+#define LAPIC_MAX_LVT 5 /* the highest entry, without CMCI */
 
 /* What software can write. */
 #define LVT_BITS (APIC_VECTOR_MASK | APIC_LVT_MASKED)
@@ -19,8 +19,14 @@
 #define X2APIC_ICR_RESERVED (GENMASK_ULL(31, 20) | GENMASK_ULL(17, 16) | BIT_ULL(13))
 #define X2APIC_MSR 0x800
 
-static const u32 lvts[] = { APIC_LVTT, APIC_LVTTHMR, APIC_LVTPC,
-			    APIC_LVT0, APIC_LVT1,    APIC_LVTERR };
+static const u32 lvts[] = { APIC_LVTT, APIC_LVTTHMR, APIC_LVTPC, APIC_LVT0,
+			    APIC_LVT1, APIC_LVTERR,  APIC_LVTCMCI };
+
+/* The last one is there only if the guest's machine checks can use it. */
+static int nr_lvts(struct mv_lapic *lapic)
+{
+	return ARRAY_SIZE(lvts) - !mv_mce_has_cmci(lapic->vcpu);
+}
 
 /* ---- errors --------------------------------------------------------------- */
 
@@ -211,11 +217,13 @@ static int deliverable(struct mv_lapic *lapic)
 	return irr >> 4 > (int)processor_priority(lapic) >> 4 ? irr : -1;
 }
 
+/* The PIC, which may be userspace's, asks for an interrupt. */
 static bool pic_pending(struct mv_vcpu *vcpu)
 {
 	struct mv_irqchip *chips = mv_chips(vcpu->vm);
+	bool output = chips ? READ_ONCE(chips->pic.output) : vcpu->user_irq >= 0;
 
-	return chips && READ_ONCE(chips->pic.output) && mv_lapic_takes_pic(vcpu);
+	return output && mv_lapic_takes_pic(vcpu);
 }
 
 bool mv_irq_pending(struct mv_vcpu *vcpu)
@@ -229,7 +237,7 @@ int mv_irq_take(struct mv_vcpu *vcpu)
 	int vector;
 
 	if (pic_pending(vcpu))
-		return mv_pic_take(vcpu->vm);
+		return mv_chips(vcpu->vm) ? mv_pic_take(vcpu->vm) : mv_take_user_irq(vcpu);
 
 	vector = deliverable(lapic);
 	if (vector >= 0) {
@@ -274,9 +282,22 @@ u64 mv_lapic_get_cr8(struct mv_vcpu *vcpu)
 	return lapic_reg(vcpu->lapic, APIC_TASKPRI) >> 4;
 }
 
+/* To the IOAPIC; userspace's is told of level-triggered interrupts only. */
+static void broadcast_eoi(struct mv_lapic *lapic, u8 vector)
+{
+	bool level = test_bit(vector & 31, lapic_row(lapic, APIC_TMR, vector));
+	struct mv_vcpu *vcpu = lapic->vcpu;
+
+	if (mv_chips(vcpu->vm)) {
+		mv_ioapic_eoi(lapic, vector, level);
+	} else if (level) {
+		vcpu->eoi_vector = vector;
+		mv_request(vcpu, MV_REQ_IOAPIC_EOI);
+	}
+}
+
 static void end_of_interrupt(struct mv_lapic *lapic)
 {
-	struct mv_irqchip *chips = mv_chips(lapic->vcpu->vm);
 	int vector = highest_isr(lapic);
 
 	if (vector < 0)
@@ -285,9 +306,8 @@ static void end_of_interrupt(struct mv_lapic *lapic)
 	if (!lapic_reg(lapic, APIC_ISR + (vector >> 5) * 0x10))
 		__clear_bit(vector >> 5, &lapic->isr_rows);
 
-	if (chips && test_bit(vector, chips->eoi_vectors))
-		mv_ioapic_eoi(lapic, vector,
-			      test_bit(vector & 31, lapic_row(lapic, APIC_TMR, vector)));
+	if (test_bit(vector, lapic->vcpu->vm->eoi_vectors))
+		broadcast_eoi(lapic, vector);
 	recheck(lapic);
 }
 
@@ -357,7 +377,7 @@ static void set_spiv(struct mv_lapic *lapic, u32 val)
 	int i;
 
 	lapic_set_reg(lapic, APIC_SPIV, val);
-	for (i = 0; !on && i < ARRAY_SIZE(lvts); i++) {
+	for (i = 0; !on && i < nr_lvts(lapic); i++) {
 		u32 masked = lapic_reg(lapic, lvts[i]) | APIC_LVT_MASKED;
 
 		if (lvts[i] == APIC_LVT0)
@@ -419,6 +439,10 @@ static int write_reg(struct mv_lapic *lapic, u32 reg, u32 val)
 		if (mv_guest_has(lapic->vcpu, X86_FEATURE_TSC_DEADLINE_TIMER))
 			mask |= APIC_LVT_TIMER_TSCDEADLINE;
 		break;
+	case APIC_LVTCMCI:
+		if (!mv_mce_has_cmci(lapic->vcpu))
+			return 1;
+		fallthrough;
 	case APIC_LVTTHMR:
 	case APIC_LVTPC:
 		mask = LVT_BITS | APIC_MODE_MASK;
@@ -479,7 +503,8 @@ static int read_reg(struct mv_lapic *lapic, u32 reg, u32 *val)
 			 REG_BITS(APIC_LVTT, APIC_TMCCT) | REG_BIT(APIC_TDCR);
 	const u64 xapic = REG_BIT(APIC_ARBPRI) | REG_BIT(APIC_DFR) | REG_BIT(APIC_ICR2);
 
-	if (!((lapic_x2apic(lapic) ? both : both | xapic) & REG_BIT(reg)))
+	if (!((lapic_x2apic(lapic) ? both : both | xapic) & REG_BIT(reg)) &&
+	    !(reg == APIC_LVTCMCI && mv_mce_has_cmci(lapic->vcpu)))
 		return 1;
 
 	if (reg == APIC_PROCPRI)
@@ -607,15 +632,20 @@ int mv_lapic_set_base(struct mv_vcpu *vcpu, u64 val, bool host)
 	return 0;
 }
 
-static void set_version(struct mv_lapic *lapic)
+void mv_lapic_set_version(struct mv_vcpu *vcpu)
 {
-	struct mv_vm *vm = lapic->vcpu->vm;
-	u32 version = LAPIC_VERSION | LAPIC_MAX_LVT << 16;
+	u32 version = LAPIC_VERSION | (LAPIC_MAX_LVT + mv_mce_has_cmci(vcpu)) << 16;
 
 	/* Of use only with an IOAPIC that has an EOI register: userspace's may. */
-	if (vm->split_irqchip && mv_guest_has(lapic->vcpu, X86_FEATURE_X2APIC))
+	if (vcpu->vm->split_irqchip && mv_guest_has(vcpu, X86_FEATURE_X2APIC))
 		version |= APIC_LVR_DIRECTED_EOI;
-	lapic_set_reg(lapic, APIC_LVR, version);
+	lapic_set_reg(vcpu->lapic, APIC_LVR, version);
+}
+
+void mv_lapic_update_cmci(struct mv_vcpu *vcpu)
+{
+	mv_lapic_set_version(vcpu);
+	lapic_set_reg(vcpu->lapic, APIC_LVTCMCI, mv_mce_has_cmci(vcpu) ? APIC_LVT_MASKED : 0);
 }
 
 void mv_lapic_reset(struct mv_vcpu *vcpu, bool init)
@@ -645,11 +675,11 @@ void mv_lapic_reset(struct mv_vcpu *vcpu, bool init)
 	lapic_set_reg(lapic, APIC_LDR, ldr);
 	lapic_set_reg(lapic, APIC_DFR, APIC_DFR_FLAT);
 	lapic_set_reg(lapic, APIC_SPIV, 0xff);
-	set_version(lapic);
-	for (i = 0; i < ARRAY_SIZE(lvts); i++)
+	mv_lapic_set_version(vcpu);
+	for (i = 0; i < nr_lvts(lapic); i++)
 		lapic_set_reg(lapic, lvts[i], APIC_LVT_MASKED);
 	/* The firmware that would wire the PIC to the boot processor may be missing. */
-	if (mv_is_bsp(vcpu))
+	if (mv_is_bsp(vcpu) && mv_has_quirk(vcpu->vm, KVM_X86_QUIRK_LINT0_REENABLED))
 		set_lvt0(lapic, APIC_DM_EXTINT);
 	map_changed(lapic);
 }
@@ -703,7 +733,7 @@ int mv_lapic_set_state(struct mv_vcpu *vcpu, const struct kvm_lapic_state *s)
 		lapic_set_reg(lapic, APIC_ICR + 4, *state_reg(s, APIC_ICR2));
 		lapic_set_reg(lapic, APIC_ICR2, 0);
 	}
-	set_version(lapic);
+	mv_lapic_set_version(vcpu);
 
 	lapic->esr = 0;
 	lapic->irr_rows = 0xff;

@@ -96,6 +96,22 @@ int mv_set_irq_locked(struct mv_irqchip *chips, u32 gsi, int level, int source)
 	return level ? send_msi(chips->vm, route->address_lo, route->address_hi, route->data) : -1;
 }
 
+/* If @gsi leads to a message, send it; false: it does not.  From any context. */
+bool mv_send_gsi_msi(struct mv_vm *vm, u32 gsi)
+{
+	const struct mv_route *route;
+	bool msi;
+	int idx;
+
+	idx = srcu_read_lock(&vm->srcu);
+	route = find_route(srcu_dereference(vm->routing, &vm->srcu), gsi);
+	msi = route && route->msi;
+	if (msi)
+		send_msi(vm, route->address_lo, route->address_hi, route->data);
+	srcu_read_unlock(&vm->srcu, idx);
+	return msi;
+}
+
 /* Messages take no lock: they are the way of the fast devices. */
 int mv_set_irq(struct mv_vm *vm, u32 gsi, int level, int source)
 {
@@ -125,15 +141,22 @@ static bool is_pit(struct mv_irqchip *chips, u32 chip, u32 pin)
 	return chips->pit && locked_routing(chips->vm)->gsi[chip][pin] == MV_PIT_GSI;
 }
 
-bool mv_pin_wants_ack(struct mv_irqchip *chips, u32 chip, u32 pin)
+static bool pit_wants_ack(struct mv_irqchip *chips, u32 chip, u32 pin)
 {
 	return is_pit(chips, chip, pin) && chips->pit->reinject;
 }
 
+bool mv_pin_wants_ack(struct mv_irqchip *chips, u32 chip, u32 pin)
+{
+	return pit_wants_ack(chips, chip, pin) ||
+	       mv_irqfd_resamples(chips->vm, locked_routing(chips->vm)->gsi[chip][pin]);
+}
+
 void mv_pin_acked(struct mv_irqchip *chips, u32 chip, u32 pin)
 {
-	if (mv_pin_wants_ack(chips, chip, pin))
+	if (pit_wants_ack(chips, chip, pin))
 		mv_pit_acked(chips);
+	mv_irqfd_acked(chips, locked_routing(chips->vm)->gsi[chip][pin]);
 }
 
 void mv_pin_unmasked(struct mv_irqchip *chips, u32 chip, u32 pin)
@@ -212,6 +235,21 @@ static int add_entry(struct mv_vm *vm, struct mv_routing *routing,
 	}
 }
 
+/* The level-triggered pins of userspace's IOAPIC. */
+static void update_split_eoi_vectors(struct mv_vm *vm, const struct mv_routing *routing)
+{
+	u32 gsi, nr = min(routing->nr, vm->nr_ioapic_routes);
+	DECLARE_BITMAP(vectors, 256) = {};
+
+	for (gsi = 0; gsi < nr; gsi++) {
+		const struct mv_route *route = &routing->route[gsi];
+
+		if (route->msi && route->data & APIC_INT_LEVELTRIG)
+			__set_bit(route->data & APIC_VECTOR_MASK, vectors);
+	}
+	mv_set_eoi_vectors(vm, vectors);
+}
+
 static void install_routing(struct mv_vm *vm, struct mv_routing *routing)
 {
 	struct mv_routing *old;
@@ -220,6 +258,8 @@ static void install_routing(struct mv_vm *vm, struct mv_routing *routing)
 	old = rcu_replace_pointer(vm->routing, routing, lockdep_is_held(&vm->irq_lock));
 	if (vm->irqchip)
 		mv_ioapic_update_eoi_vectors(vm->irqchip);
+	else if (vm->split_irqchip)
+		update_split_eoi_vectors(vm, routing);
 	spin_unlock_irq(&vm->irq_lock);
 	if (old) {
 		synchronize_srcu_expedited(&vm->srcu);
@@ -364,6 +404,8 @@ static long locked_ioctl(struct mv_vm *vm, unsigned int nr, void __user *arg)
 		return irqchip_state(vm, arg, true);
 	case KVM_SET_GSI_ROUTING:
 		return set_gsi_routing(vm, arg);
+	case KVM_IRQFD:
+		return mv_irqfd_ioctl(vm, arg);
 	case KVM_GET_PIT:
 	case KVM_SET_PIT:
 	case KVM_GET_PIT2:
@@ -440,6 +482,23 @@ int mv_irqchip_create(struct mv_vm *vm)
 free:
 	kvfree(routing);
 	kfree(chips);
+	return err;
+}
+
+int mv_irqchip_split(struct mv_vm *vm, u64 nr_routes)
+{
+	int err = 0;
+
+	if (nr_routes > MV_MAX_ROUTES)
+		return -EINVAL;
+	mutex_lock(&vm->lock);
+	if (vm->irqchip || vm->split_irqchip || vm->nr_vcpus) {
+		err = -EEXIST;
+	} else {
+		vm->nr_ioapic_routes = nr_routes;
+		WRITE_ONCE(vm->split_irqchip, true);
+	}
+	mutex_unlock(&vm->lock);
 	return err;
 }
 

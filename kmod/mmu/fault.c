@@ -68,7 +68,7 @@ static int slot_level(const struct mv_fault *f)
 	gfn_t gfn;
 
 	/* The log is about 4 KiB pages. */
-	if (slot->dirty || ((f->map.access & MV_ACCESS_EXEC) && mv_pt_exec_splits()))
+	if (slot->dirty || ((f->map.access & MV_ACCESS_EXEC) && f->vm->mmu.exec_splits))
 		return 1;
 	for (; level > 1; level--) {
 		mask = mv_pt_pages(level) - 1;
@@ -82,16 +82,18 @@ static int slot_level(const struct mv_fault *f)
 
 /*
  * A page of the process. On a read, too, it is mapped writable if the host's
- * page tables allow that without breaking copy-on-write, unless the slot's
- * writes are logged: that saves the fault of the first write.
+ * page tables allow that without breaking copy-on-write, unless that fault is
+ * how a write gets into the log: it saves the fault of the first write.
  */
 static int get_ram(struct mv_fault *f)
 {
 	bool write = f->map.access & MV_ACCESS_WRITE;
-	bool try_write = write || !(f->slot->flags & (KVM_MEM_READONLY | KVM_MEM_LOG_DIRTY_PAGES));
+	bool try_write = write || (!(f->slot->flags & KVM_MEM_READONLY) &&
+				   (!f->slot->dirty || mv_cpu_logs_writes()));
 	struct page *page, *writable;
 	int r;
 
+	f->map.clean = f->slot->dirty && !write;
 	f->map.writable = try_write;
 	if (!get_user_page_fast_only(f->hva, try_write ? FOLL_WRITE : 0, &page)) {
 		f->map.writable = write;
@@ -175,7 +177,7 @@ static int map_locked(struct mv_fault *f, struct list_head *tables)
 	read_lock(&mmu->lock);
 	if (!stale(f)) {
 		r = mv_pt_map(mmu, &f->map, tables);
-		if (!r && f->map.writable)
+		if (!r && f->map.writable && !f->map.clean)
 			mv_mark_page_dirty(f->vm, f->slot, f->map.gfn);
 	}
 	read_unlock(&mmu->lock);

@@ -28,6 +28,7 @@ static inline gfn_t mv_max_gfn(void)
  * @access: MV_ACCESS_* that it has to allow
  * @level: highest level of a leaf
  * @writable: the leaf allows writes
+ * @clean: they are logged: the first one is to be seen
  * @device: @pfn is not RAM
  */
 struct mv_map {
@@ -36,13 +37,14 @@ struct mv_map {
 	u32 access;
 	int level;
 	bool writable;
+	bool clean;
 	bool device;
 };
 
 /* pgtable.c */
 enum mv_pt_op {
 	MV_PT_ZAP,
-	MV_PT_WRITE_PROTECT, /* large leaves go, that 4 KiB ones may come instead */
+	MV_PT_LOG_WRITES, /* see the next; large leaves go, that 4 KiB ones may come instead */
 	MV_PT_TEST_YOUNG,
 	MV_PT_CLEAR_YOUNG,
 };
@@ -52,11 +54,14 @@ void mv_pt_free(struct list_head *tables);
 int mv_pt_map(struct mv_mmu *mmu, const struct mv_map *map, struct list_head *tables);
 bool mv_pt_range(struct mv_mmu *mmu, enum mv_pt_op op, gfn_t start, gfn_t end,
 		 struct list_head *freed);
-bool mv_pt_exec_splits(void);
+
+/* Does the processor itself log the writes of leaves with a clear dirty bit? */
+static inline bool mv_cpu_logs_writes(void)
+{
+	return mv_backend->pt_format->logged == mv_backend->pt_format->dirty;
+}
 
 /* slot.c */
-extern struct mv_slots mv_no_slots;
-
 void mv_slots_free(struct mv_vm *vm);
 struct mv_slot *mv_slot_by_id(struct mv_vm *vm, u16 id);
 
@@ -73,6 +78,7 @@ void mv_mmu_zap_page(struct mv_vm *vm, gfn_t gfn);
 
 static inline void mv_flush_all(struct mv_vm *vm)
 {
+	atomic64_inc(&vm->tlb_flushes);
 	mv_request_all(vm, MV_REQ_TLB_FLUSH, true);
 }
 

@@ -6,6 +6,7 @@
  * for other users of the notifiers: the VM's memory stays until the last
  * callback is over. A callback that comes late finds no root and does nothing.
  */
+#include <linux/cpu.h>
 #include <linux/io.h>
 #include <linux/mm.h>
 #include <linux/mmu_notifier.h>
@@ -22,23 +23,20 @@ static struct mv_vm *to_vm(struct mmu_notifier *notifier)
 static bool for_hva_range(struct mv_vm *vm, enum mv_pt_op op, hva_t start, hva_t end,
 			  struct list_head *freed)
 {
-	struct mv_slots *slots = rcu_dereference_protected(vm->slots,
-							   lockdep_is_held(&vm->mmu.lock));
-	struct mv_slot *slot;
+	struct interval_tree_node *node;
 	hva_t first, last;
 	bool any = false;
-	int i;
 
-	for (i = 0; i < slots->nr; i++) {
-		slot = slots->slot[i];
+	for (node = interval_tree_iter_first(&vm->mmu.slots_by_hva, start, end - 1); node;
+	     node = interval_tree_iter_next(node, start, end - 1)) {
+		struct mv_slot *slot = container_of(node, struct mv_slot, hva_range);
+
 		first = max(start, slot->hva);
 		last = min(end, slot->hva + slot->npages * PAGE_SIZE);
-		if (first < last)
-			any |= mv_pt_range(&vm->mmu, op,
-					   slot->base_gfn + ((first - slot->hva) >> PAGE_SHIFT),
-					   slot->base_gfn +
-					   (PAGE_ALIGN(last - slot->hva) >> PAGE_SHIFT),
-					   freed);
+		any |= mv_pt_range(&vm->mmu, op,
+				   slot->base_gfn + ((first - slot->hva) >> PAGE_SHIFT),
+				   slot->base_gfn + (PAGE_ALIGN(last - slot->hva) >> PAGE_SHIFT),
+				   freed);
 	}
 	return any;
 }
@@ -160,12 +158,20 @@ int mv_mmu_init_vm(struct mv_vm *vm)
 	struct mv_mmu *mmu = &vm->mmu;
 	int r;
 
-	RCU_INIT_POINTER(vm->slots, &mv_no_slots);
+	mt_init_flags(&vm->slots, MT_FLAGS_USE_RCU);
+	xa_init(&vm->slots_by_id);
+	mmu->slots_by_hva = RB_ROOT_CACHED;
 	rwlock_init(&mmu->lock);
 	mmu->root = mv_pt_alloc();
 	if (!mmu->root)
 		return -ENOMEM;
 	mmu->root_hpa = page_to_phys(mmu->root);
+	/*
+	 * On processors with the erratum a guest that fetches code through a large
+	 * page can stop the machine: large leaves are not executable there, and a
+	 * fetch gets 4 KiB leaves. Documentation/admin-guide/hw-vuln/multihit.rst.
+	 */
+	mmu->exec_splits = boot_cpu_has_bug(X86_BUG_ITLB_MULTIHIT) && !cpu_mitigations_off();
 	vm->notifier.ops = &mv_notifier_ops;
 	r = mmu_notifier_register(&vm->notifier, vm->mm);
 	if (r)

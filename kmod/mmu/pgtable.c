@@ -7,7 +7,6 @@
  * The processor, which walks the tables without a lock, sets accessed and
  * dirty bits meanwhile: what changes an entry in place does so atomically.
  */
-#include <linux/cpu.h>
 #include <linux/io.h>
 #include <linux/mem_encrypt.h>
 #include <linux/mm.h>
@@ -56,16 +55,6 @@ void mv_pt_free(struct list_head *tables)
 	}
 }
 
-/*
- * On processors with the erratum a guest that fetches code through a large
- * page can stop the machine: large leaves are not executable there, and a
- * fetch gets 4 KiB leaves. Documentation/admin-guide/hw-vuln/multihit.rst.
- */
-bool mv_pt_exec_splits(void)
-{
-	return boot_cpu_has_bug(X86_BUG_ITLB_MULTIHIT) && !cpu_mitigations_off();
-}
-
 static bool pt_allows(const struct mv_pt_format *fmt, u64 entry, u32 access)
 {
 	if ((access & MV_ACCESS_WRITE) && !(entry & fmt->write))
@@ -75,7 +64,7 @@ static bool pt_allows(const struct mv_pt_format *fmt, u64 entry, u32 access)
 	return (entry & fmt->exec) == fmt->exec && !(entry & fmt->no_exec);
 }
 
-static u64 pt_leaf(const struct mv_pt_format *fmt, const struct mv_map *map, int level)
+static u64 pt_leaf(const struct mv_pt_format *fmt, const struct mv_map *map, int level, bool exec)
 {
 	u64 pfn = map->pfn & ~(mv_pt_pages(level) - 1);
 	u64 entry = pfn << PAGE_SHIFT | (map->device ? fmt->leaf_device : fmt->leaf);
@@ -83,15 +72,10 @@ static u64 pt_leaf(const struct mv_pt_format *fmt, const struct mv_map *map, int
 	/* It is about to be used: what the processor would set by a locked access is set here. */
 	entry |= fmt->accessed;
 	if (map->writable)
-		entry |= fmt->write;
-	if (map->access & MV_ACCESS_WRITE)
-		entry |= fmt->dirty;
-	if (level > 1) {
+		entry |= fmt->write | (map->clean ? 0 : fmt->dirty);
+	if (level > 1)
 		entry |= fmt->large;
-		if (mv_pt_exec_splits())
-			return entry | fmt->no_exec;
-	}
-	return entry | fmt->exec;
+	return entry | (exec ? fmt->exec : fmt->no_exec);
 }
 
 /**
@@ -135,7 +119,7 @@ int mv_pt_map(struct mv_mmu *mmu, const struct mv_map *map, struct list_head *ta
 				list_del(&page->lru);
 			continue;
 		}
-		new = pt_leaf(fmt, map, level);
+		new = pt_leaf(fmt, map, level, level == 1 || !mmu->exec_splits);
 		if (pt_present(fmt, old) && pt_pfn(old) != pt_pfn(new))
 			return -EBUSY;
 		if (try_cmpxchg64(entryp, &old, new))
@@ -167,11 +151,11 @@ static bool pt_leaf_op(const struct mv_pt_format *fmt, enum mv_pt_op op, u64 *en
 	u64 entry = READ_ONCE(*entryp);
 
 	switch (op) {
-	case MV_PT_WRITE_PROTECT:
+	case MV_PT_LOG_WRITES:
 		if (level == 1) {
-			if (!(entry & fmt->write))
+			if (!(entry & fmt->logged))
 				return false;
-			pt_clear_bits(entryp, fmt->write);
+			pt_clear_bits(entryp, fmt->logged);
 			return true;
 		}
 		fallthrough;

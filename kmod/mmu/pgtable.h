@@ -17,6 +17,8 @@
  * @no_exec: bit of a leaf that is not executable (NPT), or 0
  * @accessed: set by the processor on use; 0: it has no such bit
  * @dirty: set by the processor on a write; 0: it has no such bit
+ * @logged: of @write and @dirty the one that is clear until the next write of a page that is
+ *	logged: @dirty if the processor keeps a log of the pages where it sets that
  * @max_level: 1: 4 KiB leaves only, 2: 2 MiB too, 3: 1 GiB too
  */
 struct mv_pt_format {
@@ -30,6 +32,7 @@ struct mv_pt_format {
 	u64 no_exec;
 	u64 accessed;
 	u64 dirty;
+	u64 logged;
 	int max_level;
 };
 

@@ -8,30 +8,15 @@
 
 #define MV_SLOT_FLAGS (KVM_MEM_LOG_DIRTY_PAGES | KVM_MEM_READONLY)
 #define MV_SLOT_MAX_PAGES ((1ull << 31) - 1)
-
-/* What a VM begins with. It is never freed, so the first slot has nobody to wait for. */
-struct mv_slots mv_no_slots;
+#define MV_MIN_MMU_PAGES 64ul
 
 /* ---- readers ---- */
 
 struct mv_slot *mv_slot_find(struct mv_vm *vm, gfn_t gfn)
 {
-	struct mv_slots *slots = srcu_dereference(vm->slots, &vm->srcu);
-	int low = 0, high = slots->nr, mid;
-	struct mv_slot *slot;
-
-	/* low: how many slots begin at or below gfn. */
-	while (low < high) {
-		mid = (low + high) / 2;
-		if (slots->slot[mid]->base_gfn <= gfn)
-			low = mid + 1;
-		else
-			high = mid;
-	}
-	if (!low)
-		return NULL;
-	slot = slots->slot[low - 1];
-	return gfn - slot->base_gfn < slot->npages ? slot : NULL;
+	RCU_LOCKDEP_WARN(!srcu_read_lock_held(&vm->srcu) && !lockdep_is_held(&vm->mmu.lock),
+			 "a slot may be freed under its user");
+	return mtree_load(&vm->slots, gfn);
 }
 
 hva_t mv_gfn_to_hva(struct mv_vm *vm, gfn_t gfn, bool write)
@@ -153,68 +138,48 @@ int mv_cmpxchg_guest(struct mv_vm *vm, gpa_t gpa, u64 *old, u64 new, size_t len)
 
 /* ---- changes ---- */
 
-static struct mv_slots *slots_locked(struct mv_vm *vm)
-{
-	return rcu_dereference_protected(vm->slots, lockdep_is_held(&vm->slots_lock));
-}
-
 struct mv_slot *mv_slot_by_id(struct mv_vm *vm, u16 id)
 {
-	struct mv_slots *slots = slots_locked(vm);
-	int i;
+	lockdep_assert_held(&vm->slots_lock);
+	return xa_load(&vm->slots_by_id, id);
+}
 
-	for (i = 0; i < slots->nr; i++)
-		if (slots->slot[i]->id == id)
-			return slots->slot[i];
-	return NULL;
+static gfn_t slot_end(const struct mv_slot *slot)
+{
+	return slot->base_gfn + slot->npages;
 }
 
 /* Does a slot other than @id have a page of the range? */
 static bool overlaps(struct mv_vm *vm, u16 id, gfn_t base, u64 npages)
 {
-	struct mv_slots *slots = slots_locked(vm);
+	unsigned long gfn = base;
 	struct mv_slot *slot;
-	int i;
 
-	for (i = 0; i < slots->nr; i++) {
-		slot = slots->slot[i];
-		if (slot->id != id && base < slot->base_gfn + slot->npages &&
-		    slot->base_gfn < base + npages)
+	mt_for_each(&vm->slots, slot, gfn, base + npages - 1)
+		if (slot->id != id)
 			return true;
-	}
 	return false;
 }
 
-/* A copy of the array, without @old and with @new; either may be NULL. */
-static struct mv_slots *replace(const struct mv_slots *slots, const struct mv_slot *old,
-				struct mv_slot *new)
+static void index_hva(struct mv_vm *vm, struct mv_slot *slot)
 {
-	int nr = slots->nr - !!old + !!new, i;
-	struct mv_slots *copy;
+	write_lock(&vm->mmu.lock);
+	interval_tree_insert(&slot->hva_range, &vm->mmu.slots_by_hva);
+	write_unlock(&vm->mmu.lock);
+}
 
-	copy = kmalloc(struct_size(copy, slot, nr), GFP_KERNEL_ACCOUNT);
-	if (!copy)
-		return NULL;
-	copy->nr = 0;
-	for (i = 0; i < slots->nr; i++) {
-		if (slots->slot[i] == old)
-			continue;
-		if (new && new->base_gfn < slots->slot[i]->base_gfn) {
-			copy->slot[copy->nr++] = new;
-			new = NULL;
-		}
-		copy->slot[copy->nr++] = slots->slot[i];
-	}
-	if (new)
-		copy->slot[copy->nr++] = new;
-	return copy;
+static void unindex_hva(struct mv_vm *vm, struct mv_slot *slot)
+{
+	write_lock(&vm->mmu.lock);
+	interval_tree_remove(&slot->hva_range, &vm->mmu.slots_by_hva);
+	write_unlock(&vm->mmu.lock);
 }
 
 /* mmu->lock is held for writing, and let go now and then. Nobody else changes slots. */
 static bool change_leaves(struct mv_vm *vm, enum mv_pt_op op, const struct mv_slot *slot,
 			  struct list_head *freed)
 {
-	gfn_t end = slot->base_gfn + slot->npages, gfn = slot->base_gfn, next;
+	gfn_t end = slot_end(slot), gfn = slot->base_gfn, next;
 	bool any = false;
 
 	for (; gfn < end; gfn = next) {
@@ -226,27 +191,31 @@ static bool change_leaves(struct mv_vm *vm, enum mv_pt_op op, const struct mv_sl
 }
 
 /*
- * Make @slots what readers see, and let nothing that was mapped by @old outlive
- * this. A fault that has begun with the old slots finds another invalidate_seq
- * and begins again; what it mapped before is taken away here.
+ * Readers do not find @old any more: let nothing that was mapped by it outlive
+ * this. A fault that has begun with it finds another invalidate_seq and begins
+ * again; what it mapped before is taken away here. @new has replaced it, or is NULL.
  */
-static void publish(struct mv_vm *vm, struct mv_slots *slots, struct mv_slot *old,
-		    struct mv_slot *new)
+static void retire(struct mv_vm *vm, struct mv_slot *old, const struct mv_slot *new)
 {
 	struct mv_mmu *mmu = &vm->mmu;
-	bool log_on = old && new && old->base_gfn == new->base_gfn && new->dirty;
+	enum mv_pt_op op = MV_PT_ZAP;
 	LIST_HEAD(freed);
 
+	/* Without the log large leaves may come back: all goes, as for a slot that is deleted. */
+	if (new && old->base_gfn == new->base_gfn && new->dirty)
+		op = MV_PT_LOG_WRITES;
+
 	write_lock(&mmu->lock);
-	rcu_assign_pointer(vm->slots, slots);
-	/* Pairs with the barrier in mv_mmu_fault(): with this number one sees these slots. */
+	/* Pairs with the barrier in handle_fault(): with this number one does not see @old. */
 	smp_wmb();
 	mmu->invalidate_seq++;
-	/* Without the log large leaves may come back: all goes, as for a slot that is deleted. */
-	if (old && change_leaves(vm, log_on ? MV_PT_WRITE_PROTECT : MV_PT_ZAP, old, &freed))
+	/* Where the log says that all is written, nothing is to be seen before the first clear. */
+	if ((op == MV_PT_ZAP || !(vm->manual_log & KVM_DIRTY_LOG_INITIALLY_SET)) &&
+	    change_leaves(vm, op, old, &freed))
 		mv_flush_all(vm);
 	write_unlock(&mmu->lock);
 	mv_pt_free(&freed);
+	unindex_hva(vm, old);
 }
 
 static void slot_free(struct mv_slot *slot)
@@ -255,25 +224,62 @@ static void slot_free(struct mv_slot *slot)
 	kfree(slot);
 }
 
-/* Put @new in the place of @old; the old one is freed, at failure the new one. */
+/* Make readers find @new, which may take pages from @old, the slot of the same number or NULL. */
+static int add(struct mv_vm *vm, struct mv_slot *old, struct mv_slot *new)
+{
+	int r = xa_err(xa_store(&vm->slots_by_id, new->id, new, GFP_KERNEL_ACCOUNT));
+
+	if (r)
+		return r;
+	/* First, that the host's invalidations find all that a fault maps by the new slot. */
+	index_hva(vm, new);
+	r = mtree_store_range(&vm->slots, new->base_gfn, slot_end(new) - 1, new,
+			      GFP_KERNEL_ACCOUNT);
+	if (r) {
+		unindex_hva(vm, new);
+		xa_store(&vm->slots_by_id, new->id, old, GFP_KERNEL_ACCOUNT);
+	}
+	return r;
+}
+
+/* Take away what readers still find of @old when @new, or nothing, has its number. */
+static int withdraw(struct mv_vm *vm, struct mv_slot *old, const struct mv_slot *new)
+{
+	gfn_t first = old->base_gfn, end = slot_end(old);
+	gfp_t gfp = GFP_KERNEL_ACCOUNT;
+
+	if (new) {
+		if (new->base_gfn > first)
+			end = min(end, new->base_gfn);
+		else
+			first = max(first, slot_end(new));
+		/* A few nodes of a tree, where a failure could not be undone. */
+		gfp |= __GFP_NOFAIL;
+	}
+	return first < end ? mtree_store_range(&vm->slots, first, end - 1, NULL, gfp) : 0;
+}
+
+/*
+ * Put @new in the place of @old; either may be NULL. The old one is freed. A
+ * reader finds the one or the other for each page that they share.
+ */
 static int install(struct mv_vm *vm, struct mv_slot *old, struct mv_slot *new)
 {
-	struct mv_slots *before = slots_locked(vm), *after;
+	int r = new ? add(vm, old, new) : 0;
 
-	after = replace(before, old, new);
-	if (!after)
-		return -ENOMEM;
-	publish(vm, after, old, new);
-	/* The first slot: there was nothing that a reader could still use. */
-	if (before == &mv_no_slots)
-		return 0;
+	/* Nobody could use what was not there, so nothing has to be waited for. */
+	if (r || !old)
+		return r;
+	r = withdraw(vm, old, new);
+	if (r)
+		return r;
+	if (!new)
+		xa_erase(&vm->slots_by_id, old->id);
+	retire(vm, old, new);
 	synchronize_srcu_expedited(&vm->srcu);
-	if (old) {
-		if (new && new->dirty == old->dirty)
-			old->dirty = NULL;
-		slot_free(old);
-	}
-	kfree(before);
+	if (new && new->dirty == old->dirty)
+		old->dirty = NULL;
+	slot_free(old);
 	return 0;
 }
 
@@ -307,7 +313,7 @@ static int check_change(const struct mv_slot *old, const struct kvm_userspace_me
 	return 0;
 }
 
-static struct mv_slot *slot_alloc(const struct kvm_userspace_memory_region *r,
+static struct mv_slot *slot_alloc(struct mv_vm *vm, const struct kvm_userspace_memory_region *r,
 				  const struct mv_slot *old)
 {
 	struct mv_slot *slot = kzalloc(sizeof(*slot), GFP_KERNEL_ACCOUNT);
@@ -319,17 +325,21 @@ static struct mv_slot *slot_alloc(const struct kvm_userspace_memory_region *r,
 	slot->hva = r->userspace_addr;
 	slot->flags = r->flags;
 	slot->id = r->slot;
+	slot->hva_range.start = r->userspace_addr;
+	slot->hva_range.last = r->userspace_addr + r->memory_size - 1;
 	if (!(r->flags & KVM_MEM_LOG_DIRTY_PAGES))
 		return slot;
-	if (old && old->dirty)
+	if (old && old->dirty) {
 		slot->dirty = old->dirty;
-	else
-		slot->dirty = kvcalloc(BITS_TO_LONGS(slot->npages), sizeof(long),
-				       GFP_KERNEL_ACCOUNT);
+		return slot;
+	}
+	slot->dirty = kvcalloc(BITS_TO_LONGS(slot->npages), sizeof(long), GFP_KERNEL_ACCOUNT);
 	if (!slot->dirty) {
 		kfree(slot);
 		return NULL;
 	}
+	if (vm->manual_log & KVM_DIRTY_LOG_INITIALLY_SET)
+		bitmap_set(slot->dirty, 0, slot->npages);
 	return slot;
 }
 
@@ -354,7 +364,7 @@ static int set_region_locked(struct mv_vm *vm, const struct kvm_userspace_memory
 	if (base + npages > mv_max_gfn())
 		return -EINVAL;
 
-	new = slot_alloc(r, old);
+	new = slot_alloc(vm, r, old);
 	if (!new)
 		return -ENOMEM;
 	ret = install(vm, old, new);
@@ -387,14 +397,44 @@ int mv_set_memory_region(struct mv_vm *vm, const struct kvm_userspace_memory_reg
 	return ret;
 }
 
+/*
+ * KVM_SET_NR_MMU_PAGES bounds the shadow page tables of processors that need
+ * them. Here as on KVM with two-dimensional paging it is only remembered.
+ */
+int mv_set_nr_mmu_pages(struct mv_vm *vm, unsigned long nr)
+{
+	if (nr < MV_MIN_MMU_PAGES)
+		return -EINVAL;
+	mutex_lock(&vm->slots_lock);
+	vm->nr_mmu_pages = nr;
+	mutex_unlock(&vm->slots_lock);
+	return 0;
+}
+
+/* What was set, or KVM's default: a table page for 50 pages of memory. */
+unsigned long mv_get_nr_mmu_pages(struct mv_vm *vm)
+{
+	struct mv_slot *slot;
+	unsigned long id, nr = 0;
+
+	mutex_lock(&vm->slots_lock);
+	xa_for_each(&vm->slots_by_id, id, slot)
+		nr += slot->npages;
+	nr = vm->nr_mmu_pages ?: max(nr / 50, MV_MIN_MMU_PAGES);
+	mutex_unlock(&vm->slots_lock);
+	return nr;
+}
+
 /* At the end of the VM: nobody reads the slots any more. */
 void mv_slots_free(struct mv_vm *vm)
 {
-	struct mv_slots *slots = rcu_dereference_protected(vm->slots, true);
-	int i;
+	struct mv_slot *slot;
+	unsigned long id;
 
-	for (i = 0; i < slots->nr; i++)
-		slot_free(slots->slot[i]);
-	if (slots != &mv_no_slots)
-		kfree(slots);
+	xa_for_each(&vm->slots_by_id, id, slot)
+		slot_free(slot);
+	xa_destroy(&vm->slots_by_id);
+	/* Nobody reads it: nodes go at once. Linux 6.1 crashes if they wait for a grace period. */
+	mt_clear_in_rcu(&vm->slots);
+	mtree_destroy(&vm->slots);
 }

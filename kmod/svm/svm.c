@@ -23,6 +23,7 @@ static struct mv_pt_format svm_pt_format __ro_after_init = {
 	.no_exec = _PAGE_NX,
 	.accessed = _PAGE_ACCESSED,
 	.dirty = _PAGE_DIRTY,
+	.logged = _PAGE_RW,
 	.max_level = 2,
 };
 
@@ -327,6 +328,7 @@ struct mv_backend mv_svm_backend __refdata = {
 	.id = MINIVIRT_BACKEND_SVM,
 	.pt_format = &svm_pt_format,
 	.vcpu_size = sizeof(struct svm_vcpu),
+	.passed_through = svm_passed_through,
 	.setup = svm_setup,
 	.unsetup = svm_unsetup,
 	.cpu_enable = svm_cpu_enable,
@@ -352,8 +354,9 @@ struct mv_backend mv_svm_backend __refdata = {
 	.set_nmi_masked = svm_set_nmi_masked,
 	.update_cr8_intercept = svm_update_cr8_intercept,
 	.update_debug = svm_update_debug,
-	.update_tsc_offset = svm_update_tsc_offset,
+	.update_tsc = svm_update_tsc,
 	.cpuid_changed = svm_cpuid_changed,
+	.update_msr_exits = svm_update_msr_exits,
 	.skip_len = svm_skip_len,
 	.finish_exit = svm_finish_exit,
 	.dump = svm_dump,

@@ -19,10 +19,10 @@ static void *svm_iopm __ro_after_init;
 static void *svm_msrpm __ro_after_init;
 
 /* MSRs that VMSAVE and VMLOAD switch: the guest has them without exits. */
-static const u32 svm_passed_through[] __initconst = {
+const u32 svm_passed_through[] = {
 	MSR_STAR, MSR_LSTAR, MSR_CSTAR, MSR_SYSCALL_MASK,
 	MSR_KERNEL_GS_BASE, MSR_FS_BASE, MSR_GS_BASE,
-	MSR_IA32_SYSENTER_CS, MSR_IA32_SYSENTER_ESP, MSR_IA32_SYSENTER_EIP,
+	MSR_IA32_SYSENTER_CS, MSR_IA32_SYSENTER_ESP, MSR_IA32_SYSENTER_EIP, 0
 };
 
 /* Two bits an MSR, read and write; 0x800 bytes for each range of 0x2000 MSRs. */
@@ -36,7 +36,7 @@ static void __init svm_pass_through(u32 msr)
 
 int __init svm_alloc_maps(void)
 {
-	int i;
+	const u32 *msr;
 
 	svm_iopm = alloc_pages_exact(IOPM_SIZE, GFP_KERNEL);
 	svm_msrpm = alloc_pages_exact(MSRPM_SIZE, GFP_KERNEL);
@@ -46,8 +46,8 @@ int __init svm_alloc_maps(void)
 	}
 	memset(svm_iopm, 0xff, IOPM_SIZE);
 	memset(svm_msrpm, 0xff, MSRPM_SIZE);
-	for (i = 0; i < ARRAY_SIZE(svm_passed_through); i++)
-		svm_pass_through(svm_passed_through[i]);
+	for (msr = svm_passed_through; *msr; msr++)
+		svm_pass_through(*msr);
 	return 0;
 }
 
@@ -121,6 +121,7 @@ void svm_vcpu_reset(struct mv_vcpu *vcpu, bool init)
 	struct svm_vcpu *svm = to_svm(vcpu);
 	struct vmcb_control_area *control = &svm->vmcb->control;
 	struct vmcb_save_area *save = &svm->vmcb->save;
+	u32 off = vcpu->vm->disabled_exits;
 	int i;
 
 	memset(control->intercepts, 0, sizeof(control->intercepts));
@@ -128,14 +129,20 @@ void svm_vcpu_reset(struct mv_vcpu *vcpu, bool init)
 		svm_intercept(svm, svm_intercepts_always[i], true);
 	/* Userspace hears of a lower task priority, if interrupts are its own. */
 	svm_intercept(svm, INTERCEPT_CR8_WRITE, !vcpu->lapic);
-	if (boot_cpu_has(X86_FEATURE_PAUSEFILTER)) {
+	/* A HLT without a local APIC is userspace's in any case. */
+	if (off & KVM_X86_DISABLE_EXITS_HLT && vcpu->lapic)
+		svm_intercept(svm, INTERCEPT_HLT, false);
+	if (off & KVM_X86_DISABLE_EXITS_MWAIT) {
+		svm_intercept(svm, INTERCEPT_MONITOR, false);
+		svm_intercept(svm, INTERCEPT_MWAIT, false);
+	}
+	if (boot_cpu_has(X86_FEATURE_PAUSEFILTER) && !(off & KVM_X86_DISABLE_EXITS_PAUSE)) {
 		svm_intercept(svm, INTERCEPT_PAUSE, true);
 		control->pause_filter_count = PAUSE_FILTER_COUNT;
 		if (boot_cpu_has(X86_FEATURE_PFTHRESHOLD))
 			control->pause_filter_thresh = PAUSE_FILTER_CYCLES;
 	}
 	control->iopm_base_pa = __sme_set(__pa(svm_iopm));
-	control->msrpm_base_pa = __sme_set(__pa(svm_msrpm));
 	control->tsc_offset = vcpu->tsc_offset;
 	control->int_ctl = V_INTR_MASKING_MASK;
 	control->int_state = 0;
@@ -158,6 +165,7 @@ void svm_vcpu_reset(struct mv_vcpu *vcpu, bool init)
 	svm->soft_event = false;
 	svm_update_debug(vcpu);
 	svm_cpuid_changed(vcpu);
+	svm_update_msr_exits(vcpu);
 	control->clean = 0;
 }
 
@@ -396,7 +404,7 @@ void svm_update_debug(struct mv_vcpu *vcpu)
 	svm_mark_dirty(svm, SVM_CLEAN_INTERCEPTS | SVM_CLEAN_DR);
 }
 
-void svm_update_tsc_offset(struct mv_vcpu *vcpu)
+void svm_update_tsc(struct mv_vcpu *vcpu)
 {
 	struct svm_vcpu *svm = to_svm(vcpu);
 
@@ -412,6 +420,18 @@ void svm_cpuid_changed(struct mv_vcpu *vcpu)
 	svm_intercept(svm, INTERCEPT_RDTSCP, !mv_guest_has(vcpu, X86_FEATURE_RDTSCP));
 	if (boot_cpu_has(X86_FEATURE_INVPCID))
 		svm_intercept(svm, INTERCEPT_INVPCID, !mv_guest_has(vcpu, X86_FEATURE_INVPCID));
+}
+
+/* The map of the ports has all bits set, in more pages than a map of MSRs needs. */
+static_assert(IOPM_SIZE >= MSRPM_SIZE);
+
+void svm_update_msr_exits(struct mv_vcpu *vcpu)
+{
+	struct svm_vcpu *svm = to_svm(vcpu);
+	void *map = READ_ONCE(vcpu->vm->all_msrs_exit) ? svm_iopm : svm_msrpm;
+
+	svm->vmcb->control.msrpm_base_pa = __sme_set(__pa(map));
+	svm_mark_dirty(svm, SVM_CLEAN_PERM_MAP);
 }
 
 /* ---- reports ---- */

@@ -115,6 +115,7 @@ static inline bool svm_intercepts(struct svm_vcpu *svm, unsigned int bit)
 unsigned long svm_enter(u64 *gpr, u64 vmcb_pa, u64 host_pa);
 
 /* vmcb.c */
+extern const u32 svm_passed_through[];
 int svm_alloc_maps(void);
 void svm_free_maps(void);
 int svm_vcpu_init(struct mv_vcpu *vcpu);
@@ -131,8 +132,9 @@ void svm_set_efer(struct mv_vcpu *vcpu, u64 val);
 int svm_get_msr(struct mv_vcpu *vcpu, u32 msr, u64 *val);
 int svm_set_msr(struct mv_vcpu *vcpu, u32 msr, u64 val);
 void svm_update_debug(struct mv_vcpu *vcpu);
-void svm_update_tsc_offset(struct mv_vcpu *vcpu);
+void svm_update_tsc(struct mv_vcpu *vcpu);
 void svm_cpuid_changed(struct mv_vcpu *vcpu);
+void svm_update_msr_exits(struct mv_vcpu *vcpu);
 void svm_cache_reg(struct mv_vcpu *vcpu, enum mv_lazy_reg reg);
 void svm_dump(struct mv_vcpu *vcpu);
 

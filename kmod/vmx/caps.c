@@ -3,6 +3,7 @@
  * What the processor can do, and VMX operation on and off.
  * SDM vol. 3C, 24.6 to 24.8; vol. 3D, appendix A.
  */
+#include <linux/module.h>
 #include <linux/namei.h>
 #include <linux/percpu.h>
 #include <asm/cpufeature.h>
@@ -16,6 +17,10 @@
 #include "../../uapi/linux/minivirt.h"
 
 struct vmx_caps vmx_caps __ro_after_init;
+
+static bool vmx_use_pml __ro_after_init = true;
+module_param_named(pml, vmx_use_pml, bool, 0444);
+MODULE_PARM_DESC(pml, "log written pages by page-modification logging where the processor has it");
 
 static DEFINE_PER_CPU(void *, vmxon_region);
 static DEFINE_PER_CPU(bool, vmx_enabled);
@@ -32,6 +37,7 @@ static struct mv_pt_format ept_format __ro_after_init = {
 	.large = BIT_ULL(7),
 	.write = VMX_EPT_WRITABLE_MASK,
 	.exec = VMX_EPT_EXECUTABLE_MASK,
+	.logged = VMX_EPT_WRITABLE_MASK,
 	.max_level = 1,
 };
 
@@ -63,7 +69,8 @@ static const struct vmx_control vmx_controls[] __initconst = {
 	  SECONDARY_EXEC_ENABLE_EPT | SECONDARY_EXEC_UNRESTRICTED_GUEST,
 	  SECONDARY_EXEC_ENABLE_VPID | SECONDARY_EXEC_ENABLE_RDTSCP |
 	  SECONDARY_EXEC_ENABLE_INVPCID | SECONDARY_EXEC_WBINVD_EXITING |
-	  SECONDARY_EXEC_ENABLE_XSAVES | SECONDARY_EXEC_PAUSE_LOOP_EXITING,
+	  SECONDARY_EXEC_ENABLE_XSAVES | SECONDARY_EXEC_PAUSE_LOOP_EXITING |
+	  SECONDARY_EXEC_TSC_SCALING | SECONDARY_EXEC_ENABLE_PML,
 	  &vmx_caps.cpu2 },
 	{ "VM-exit controls", MSR_IA32_VMX_EXIT_CTLS, MSR_IA32_VMX_TRUE_EXIT_CTLS,
 	  VM_EXIT_HOST_ADDR_SPACE_SIZE | VM_EXIT_LOAD_IA32_EFER |
@@ -102,6 +109,12 @@ static int __init vmx_setup_ept(struct mv_backend *backend)
 		ept_format.accessed = VMX_EPT_ACCESS_BIT;
 		ept_format.dirty = VMX_EPT_DIRTY_BIT;
 		backend->features |= MINIVIRT_FEATURE_AD_BITS;
+	}
+	if (!vmx_caps.ept_ad || !vmx_use_pml)
+		vmx_caps.cpu2 &= ~SECONDARY_EXEC_ENABLE_PML;
+	if (vmx_caps.cpu2 & SECONDARY_EXEC_ENABLE_PML) {
+		ept_format.logged = ept_format.dirty;
+		backend->features |= MINIVIRT_FEATURE_PML;
 	}
 	if (cap & VMX_EPT_2MB_PAGE_BIT) {
 		ept_format.max_level = 2;
@@ -181,6 +194,10 @@ int __init vmx_setup_caps(struct mv_backend *backend)
 		backend->features |= MINIVIRT_FEATURE_XSAVES;
 	if (vmx_caps.cpu2 & SECONDARY_EXEC_PAUSE_LOOP_EXITING)
 		backend->features |= MINIVIRT_FEATURE_PLE;
+	if (vmx_caps.cpu2 & SECONDARY_EXEC_TSC_SCALING) {
+		backend->features |= MINIVIRT_FEATURE_TSC_SCALING;
+		backend->tsc_frac_bits = VMX_TSC_FRAC_BITS;
+	}
 	return vmx_setup_ept(backend);
 }
 

@@ -46,6 +46,7 @@ static const u8 vmx_reasons[] = {
 	[EXIT_REASON_XSETBV] = MV_EXIT_XSETBV,
 	[EXIT_REASON_INVPCID] = MV_EXIT_INVALID_OP,
 	[EXIT_REASON_VMFUNC] = MV_EXIT_INVALID_OP,
+	[EXIT_REASON_PML_FULL] = MV_EXIT_LOG_FULL,
 };
 
 static_assert(MV_EXIT_UNKNOWN == 0);
@@ -184,6 +185,15 @@ static void vmx_decode_page_fault(struct vmx_vcpu *vmx)
 	exit->fault.in_walk = (q & BIT(7)) && !(q & BIT(8));
 }
 
+/* It comes before the write, which is made again. SDM 28.2.2, table 28-7 for the bit. */
+static void vmx_decode_log_full(struct vmx_vcpu *vmx)
+{
+	if (vmcs_read(EXIT_QUALIFICATION) & INTR_INFO_UNBLOCK_NMI)
+		vmx_reblock_nmi();
+	vmx_requeue_event(vmx);
+	vmcs_write(GUEST_PML_INDEX, MV_CPU_LOG_ENTRIES - 1);
+}
+
 static_assert(MV_CR_WRITE == 0 && MV_CR_READ == 1 && MV_CR_CLTS == 2 && MV_CR_LMSW == 3);
 static_assert(MV_ACCESS_READ == BIT(0) && MV_ACCESS_WRITE == BIT(1) && MV_ACCESS_EXEC == BIT(2));
 
@@ -218,6 +228,9 @@ void vmx_decode_exit(struct vmx_vcpu *vmx)
 		break;
 	case MV_EXIT_PAGE_FAULT:
 		vmx_decode_page_fault(vmx);
+		break;
+	case MV_EXIT_LOG_FULL:
+		vmx_decode_log_full(vmx);
 		break;
 	case MV_EXIT_TASK_SWITCH:
 	case MV_EXIT_UNKNOWN:

@@ -184,15 +184,43 @@ void vmx_vcpu_free(struct mv_vcpu *vcpu)
 		ida_free(&vpids, vmx->vpid);
 }
 
+/* Exits that userspace has turned off. A HLT without a local APIC is userspace's in any case. */
+static u32 vmx_unwanted_exits(struct mv_vcpu *vcpu)
+{
+	u32 off = vcpu->vm->disabled_exits;
+
+	return (off & KVM_X86_DISABLE_EXITS_HLT && vcpu->lapic ? CPU_BASED_HLT_EXITING : 0) |
+	       (off & KVM_X86_DISABLE_EXITS_MWAIT ?
+			CPU_BASED_MWAIT_EXITING | CPU_BASED_MONITOR_EXITING : 0);
+}
+
+static u32 vmx_secondary_controls(struct mv_vcpu *vcpu)
+{
+	u32 cpu2 = vmx_caps.cpu2;
+
+	/* Without its CPUID bit an instruction is undefined for the guest. */
+	if (!mv_guest_has(vcpu, X86_FEATURE_RDTSCP))
+		cpu2 &= ~SECONDARY_EXEC_ENABLE_RDTSCP;
+	if (!mv_guest_has(vcpu, X86_FEATURE_INVPCID))
+		cpu2 &= ~SECONDARY_EXEC_ENABLE_INVPCID;
+	if (!mv_guest_has(vcpu, X86_FEATURE_XSAVES))
+		cpu2 &= ~SECONDARY_EXEC_ENABLE_XSAVES;
+	if (vcpu->vm->disabled_exits & KVM_X86_DISABLE_EXITS_PAUSE)
+		cpu2 &= ~SECONDARY_EXEC_PAUSE_LOOP_EXITING;
+	return cpu2;
+}
+
 /* What no guest ever changes. */
 static void vmx_write_constant_state(struct vmx_vcpu *vmx)
 {
+	struct mv_vcpu *vcpu = &vmx->vcpu;
 	u64 val;
 
-	vmx->cpu_ctl = vmx_caps.cpu;
+	vmx->cpu_ctl = vmx_caps.cpu & ~vmx_unwanted_exits(vcpu);
 	vmcs_write(PIN_BASED_VM_EXEC_CONTROL, vmx_caps.pin);
-	vmcs_write(CPU_BASED_VM_EXEC_CONTROL, vmx_caps.cpu);
-	vmcs_write(SECONDARY_VM_EXEC_CONTROL, vmx_caps.cpu2);
+	vmcs_write(CPU_BASED_VM_EXEC_CONTROL, vmx->cpu_ctl);
+	vmx_update_msr_exits(vcpu);
+	vmcs_write(SECONDARY_VM_EXEC_CONTROL, vmx_secondary_controls(vcpu));
 	vmcs_write(VM_EXIT_CONTROLS, vmx_caps.exit);
 	vmcs_write(VM_ENTRY_CONTROLS, vmx_caps.entry);
 	vmcs_write(MSR_BITMAP, __pa(vmx_msr_bitmap));
@@ -210,6 +238,10 @@ static void vmx_write_constant_state(struct vmx_vcpu *vmx)
 		vmcs_write(VIRTUAL_PROCESSOR_ID, vmx->vpid);
 	if (vmx_caps.cpu2 & SECONDARY_EXEC_ENABLE_XSAVES)
 		vmcs_write(XSS_EXIT_BITMAP, 0);
+	if (vmx->vcpu.cpu_log) {
+		vmcs_write(PML_ADDRESS, __pa(vmx->vcpu.cpu_log));
+		vmcs_write(GUEST_PML_INDEX, MV_CPU_LOG_ENTRIES - 1);
+	}
 	if (vmx_caps.cpu2 & SECONDARY_EXEC_PAUSE_LOOP_EXITING) {
 		vmcs_write(PLE_GAP, PLE_GAP_CYCLES);
 		vmcs_write(PLE_WINDOW, PLE_WINDOW_CYCLES);
@@ -371,16 +403,7 @@ void vmx_write_efer(struct mv_vcpu *vcpu, u64 val)
 
 void vmx_cpuid_changed(struct mv_vcpu *vcpu)
 {
-	u32 cpu2 = vmx_caps.cpu2;
-
-	/* Without its CPUID bit an instruction is undefined for the guest. */
-	if (!mv_guest_has(vcpu, X86_FEATURE_RDTSCP))
-		cpu2 &= ~SECONDARY_EXEC_ENABLE_RDTSCP;
-	if (!mv_guest_has(vcpu, X86_FEATURE_INVPCID))
-		cpu2 &= ~SECONDARY_EXEC_ENABLE_INVPCID;
-	if (!mv_guest_has(vcpu, X86_FEATURE_XSAVES))
-		cpu2 &= ~SECONDARY_EXEC_ENABLE_XSAVES;
-	vmcs_write(SECONDARY_VM_EXEC_CONTROL, cpu2);
+	vmcs_write(SECONDARY_VM_EXEC_CONTROL, vmx_secondary_controls(vcpu));
 	/* Which CR4 bits the guest owns depends on what it may set. */
 	vmx_set_cr4(vcpu, mv_cr4(vcpu));
 }
@@ -422,6 +445,14 @@ void vmx_cache_reg(struct mv_vcpu *vcpu, enum mv_lazy_reg reg)
 		return;
 	}
 	vcpu->regs_avail |= BIT(reg);
+}
+
+void vmx_read_pdptrs(struct mv_vcpu *vcpu)
+{
+	vcpu->pdptrs[0] = vmcs_read(GUEST_PDPTR0);
+	vcpu->pdptrs[1] = vmcs_read(GUEST_PDPTR1);
+	vcpu->pdptrs[2] = vmcs_read(GUEST_PDPTR2);
+	vcpu->pdptrs[3] = vmcs_read(GUEST_PDPTR3);
 }
 
 void vmx_write_dirty_regs(struct mv_vcpu *vcpu)

@@ -474,9 +474,30 @@ static void vmx_set_efer(struct mv_vcpu *vcpu, u64 val)
 		vmx_load_syscall_msrs(vmx);
 }
 
-static void vmx_update_tsc_offset(struct mv_vcpu *vcpu)
+/* SDM 25.6.9: without the bitmap all of them exit. */
+void vmx_update_msr_exits(struct mv_vcpu *vcpu)
+{
+	struct vmx_vcpu *vmx = to_vmx(vcpu);
+
+	vmx_set_cpu_ctl(vmx, READ_ONCE(vcpu->vm->all_msrs_exit) ?
+				vmx->cpu_ctl & ~CPU_BASED_USE_MSR_BITMAPS :
+				vmx->cpu_ctl | CPU_BASED_USE_MSR_BITMAPS);
+}
+
+/* A halted guest stays so across exits; only its interrupts may be injected then. SDM 27.3.1.5. */
+static bool vmx_take_halt(struct mv_vcpu *vcpu)
+{
+	if (!vcpu->lapic || vmcs_read(GUEST_ACTIVITY_STATE) != GUEST_ACTIVITY_HLT)
+		return false;
+	vmcs_write(GUEST_ACTIVITY_STATE, GUEST_ACTIVITY_ACTIVE);
+	return true;
+}
+
+static void vmx_update_tsc(struct mv_vcpu *vcpu)
 {
 	vmcs_write(TSC_OFFSET, vcpu->tsc_offset);
+	if (vmx_caps.cpu2 & SECONDARY_EXEC_TSC_SCALING)
+		vmcs_write(TSC_MULTIPLIER, vcpu->tsc_ratio ?: BIT_ULL(VMX_TSC_FRAC_BITS));
 }
 
 static int vmx_skip_len(struct mv_vcpu *vcpu)
@@ -485,6 +506,11 @@ static int vmx_skip_len(struct mv_vcpu *vcpu)
 }
 
 /* ---- load and unload of the module ---- */
+
+static const u32 vmx_passed_through[] = {
+	MSR_FS_BASE, MSR_GS_BASE, MSR_KERNEL_GS_BASE,
+	MSR_IA32_SYSENTER_CS, MSR_IA32_SYSENTER_ESP, MSR_IA32_SYSENTER_EIP, 0
+};
 
 /* MSR bitmap: a set bit exits. SDM 25.6.9. */
 static void __init vmx_pass_through(u32 msr)
@@ -498,23 +524,26 @@ static void __init vmx_pass_through(u32 msr)
 
 static int __init vmx_setup(void)
 {
+	const u32 *msr;
 	int r;
 
 	r = vmx_setup_caps(&mv_vmx_backend);
 	if (r)
 		return r;
 	vmx_init_active_lists();
+	/*
+	 * Processors tell the length of an instruction that made an EPT
+	 * violation. SDM 28.2.5 does not promise it, and a hypervisor below
+	 * this one may leave it out.
+	 */
+	mv_vmx_backend.fault_has_len = !boot_cpu_has(X86_FEATURE_HYPERVISOR);
 
 	vmx_msr_bitmap = (void *)__get_free_page(GFP_KERNEL);
 	if (!vmx_msr_bitmap)
 		return -ENOMEM;
 	memset(vmx_msr_bitmap, 0xff, PAGE_SIZE);
-	vmx_pass_through(MSR_FS_BASE);
-	vmx_pass_through(MSR_GS_BASE);
-	vmx_pass_through(MSR_KERNEL_GS_BASE);
-	vmx_pass_through(MSR_IA32_SYSENTER_CS);
-	vmx_pass_through(MSR_IA32_SYSENTER_ESP);
-	vmx_pass_through(MSR_IA32_SYSENTER_EIP);
+	for (msr = vmx_passed_through; *msr; msr++)
+		vmx_pass_through(*msr);
 
 	rdmsrl(MSR_STAR, host_star);
 	rdmsrl(MSR_LSTAR, host_lstar);
@@ -542,6 +571,7 @@ struct mv_backend mv_vmx_backend __refdata = {
 	.name = "vmx",
 	.id = MINIVIRT_BACKEND_VMX,
 	.vcpu_size = sizeof(struct vmx_vcpu),
+	.passed_through = vmx_passed_through,
 	.setup = vmx_setup,
 	.unsetup = vmx_unsetup,
 	.cpu_enable = vmx_cpu_enable,
@@ -558,6 +588,7 @@ struct mv_backend mv_vmx_backend __refdata = {
 	.set_cr0 = vmx_set_cr0,
 	.set_cr4 = vmx_set_cr4,
 	.set_efer = vmx_set_efer,
+	.read_pdptrs = vmx_read_pdptrs,
 	.get_msr = vmx_get_msr,
 	.set_msr = vmx_set_msr,
 	.cancel_inject = vmx_cancel_inject,
@@ -566,8 +597,10 @@ struct mv_backend mv_vmx_backend __refdata = {
 	.nmi_masked = vmx_nmi_masked,
 	.set_nmi_masked = vmx_set_nmi_masked,
 	.update_debug = vmx_update_debug,
-	.update_tsc_offset = vmx_update_tsc_offset,
+	.update_tsc = vmx_update_tsc,
 	.cpuid_changed = vmx_cpuid_changed,
+	.update_msr_exits = vmx_update_msr_exits,
+	.take_halt = vmx_take_halt,
 	.skip_len = vmx_skip_len,
 	.dump = vmx_dump,
 	.load = vmx_load,

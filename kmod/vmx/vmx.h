@@ -19,6 +19,8 @@ struct vmx_caps {
 extern struct vmx_caps vmx_caps;
 extern void *vmx_msr_bitmap; /* one for all guests */
 
+#define VMX_TSC_FRAC_BITS 48 /* SDM vol. 3C, 26.3: of the TSC multiplier */
+
 /* Values of VMCS fields that are costly to look up, as last written. */
 struct vmx_host_state {
 	unsigned long cr3, cr4, fs_base, rsp;
@@ -80,6 +82,9 @@ void vmx_cpu_emergency_disable(void);
 int vmx_alloc_vmxon(void);
 void vmx_free_vmxon(void);
 
+/* vmx.c */
+void vmx_update_msr_exits(struct mv_vcpu *vcpu);
+
 /* vmcs.c */
 void vmx_init_active_lists(void);
 int vmx_vcpu_init(struct mv_vcpu *vcpu);
@@ -99,6 +104,7 @@ void vmx_write_efer(struct mv_vcpu *vcpu, u64 val);
 void vmx_cpuid_changed(struct mv_vcpu *vcpu);
 void vmx_update_debug(struct mv_vcpu *vcpu);
 void vmx_cache_reg(struct mv_vcpu *vcpu, enum mv_lazy_reg reg);
+void vmx_read_pdptrs(struct mv_vcpu *vcpu);
 void vmx_write_dirty_regs(struct mv_vcpu *vcpu);
 void vmx_dump(struct mv_vcpu *vcpu);
 

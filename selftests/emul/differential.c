@@ -47,6 +47,7 @@
 #define K_STACK		BIT(22)	/* PUSH or POP */
 #define K_CC		BIT(23)	/* a condition is in the opcode's low bits */
 #define K_MOVBE		BIT(24)	/* not every processor has it */
+#define K_BRANCH	(BIT(25) | K_STACK | K_MEM | K_NO66)
 #define K_XMM		(K_MEM | K_NO66)
 #define K_XMM16		(K_XMM | K_16BYTES)
 
@@ -105,6 +106,8 @@ static const struct form {
 	  K_MEM | K_LOCK | K_CMPXCHG | K_NO66 | K_REXW | K_LONG64 | K_16BYTES },
 	{ "push", 0, 0, 0xff, 6, K_STACK },
 	{ "pop", 0, 0, 0x8f, 0, K_STACK },
+	{ "call", 0, 0, 0xff, 2, K_BRANCH },
+	{ "jmp", 0, 0, 0xff, 4, K_BRANCH },
 	{ "movs", 0, 0, 0xa4, NO_MODRM, K_STRING | K_W },
 	{ "cmps", 0, 0, 0xa6, NO_MODRM, K_STRING | K_W | K_COMPARE },
 	{ "stos", 0, 0, 0xaa, NO_MODRM, K_STRING | K_W },
@@ -527,6 +530,7 @@ static void load_machine(struct machine *m, struct sample *s)
 			m->seg[i].attr &= ~MV_SEG_DB;
 	}
 	m->seg[MV_SEG_CS].base = s->mode == MV_MODE_PROT16 ? CODE_LA : 0;
+	m->seg[MV_SEG_CS].limit = s->mode == MV_MODE_PROT16 ? 0xffff : 0xffffffff;
 }
 
 /* Whether the operand is where both may access it: registers may have got two roles. */
@@ -557,6 +561,16 @@ static bool operand_in_memory(struct machine *m, struct sample *s)
 	if (s->mode == MV_MODE_LONG64)
 		return la >= MEM_LA && la + 16 <= MEM_LA + MEM_SIZE;
 	return d->ea + 16 <= 0x4000;
+}
+
+/* Of CALL and JMP: to what follows them. */
+static void put_target(struct machine *m, struct sample *s)
+{
+	struct mv_insn *d = &m->e.d;
+	unsigned int seg = s->mode == MV_MODE_LONG64 && d->seg != MV_SEG_GS ? MV_SEG_DS : d->seg;
+	u64 next = (s->mode == MV_MODE_PROT16 ? 0 : CODE_LA) + s->len;
+
+	memcpy((u8 *)(seg_base(s->mode, seg) + d->ea), &next, d->opsize);
 }
 
 /* Lets comparisons with the accumulator succeed every other time. */
@@ -744,6 +758,8 @@ static bool test_mode(enum mv_emul_mode mode, unsigned int rounds, unsigned int 
 				continue;
 			if (forms[i].kind & K_CMPXCHG && below(2))
 				make_equal(m, s);
+			if ((forms[i].kind & K_BRANCH) == K_BRANCH)
+				put_target(m, s);
 			memcpy(before, mem, MEM_SIZE);
 			if (!check(m, s, false) || !check(m, s, true))
 				return false;

@@ -157,7 +157,8 @@ static void never_guesses(void)
 		{ { 0xd8, 0x03 }, 2, MV_MODE_LONG64 },			/* fadds (%rbx) */
 		{ { 0xc5, 0xfa, 0x6f, 0x03 }, 4, MV_MODE_LONG64 },	/* vmovdqu (%rbx), %xmm0 */
 		{ { 0x8e, 0x1b }, 2, MV_MODE_LONG64 },			/* mov (%rbx), %ds */
-		{ { 0xff, 0x13 }, 2, MV_MODE_LONG64 },			/* call *(%rbx) */
+		{ { 0xff, 0x1b }, 2, MV_MODE_LONG64 },			/* lcall *(%rbx) */
+		{ { 0x66, 0xff, 0x23 }, 3, MV_MODE_LONG64 },		/* jmpw *(%rbx) */
 		{ { 0xf7, 0x23 }, 2, MV_MODE_LONG64 },			/* mull (%rbx) */
 		{ { 0xc7, 0x0b }, 2, MV_MODE_LONG64 },			/* group 11 /1 */
 		{ { 0x0f, 0xae, 0x33 }, 3, MV_MODE_LONG64 },		/* xsaveopt (%rbx) */
@@ -767,6 +768,42 @@ static void gives_the_hint_where_it_fits(void)
 	EXPECT_EQ(m->e.gpa_valid, false);
 }
 
+static void checks_where_it_jumps(void)
+{
+	START(MV_MODE_LONG64, 0xff, 0x23);			/* jmp *(%rbx) */
+	memset(mem, 0, 8);
+	mem[6] = 0x80;
+	EXPECT_FAULT(VEC_GP, 0);
+	memset(mem + 5, 0xff, 3);
+	mem[5] = 0x80;
+	EXPECT_EQ(machine_run(m), MV_EMUL_OK);
+	EXPECT_EQ(m->e.rip, 0xffff800000000000);
+
+	START_SEGMENTED(MV_MODE_PROT32, 0xff, 0x13);		/* call *(%ebx) */
+	m->gpr[MV_RSP] = 0x100;
+	m->seg[MV_SEG_CS].limit = 0x030200ff;
+	EXPECT_FAULT(VEC_GP, 0);
+	m->seg[MV_SEG_CS].limit = 0x03020100;
+	EXPECT_EQ(machine_run(m), MV_EMUL_OK);
+	EXPECT_EQ(m->e.rip, 0x03020100);
+	EXPECT_EQ(m->gpr[MV_RSP], 0xfc);
+	EXPECT_EQ(peek(0xfc, 4), 0x1002);
+
+	/* Nothing has happened when there is no stack. */
+	START_SEGMENTED(MV_MODE_PROT32, 0xff, 0x13);
+	m->seg[MV_SEG_SS].limit = 0xff;
+	m->gpr[MV_RSP] = 0x200;
+	EXPECT_FAULT(VEC_SS, 0);
+
+	START_SEGMENTED(MV_MODE_REAL, 0xff, 0x17);		/* call *(%bx) */
+	m->gpr[MV_RSP] = 0x12340000;
+	m->seg[MV_SEG_SS].attr &= ~MV_SEG_DB;
+	EXPECT_EQ(machine_run(m), MV_EMUL_OK);
+	EXPECT_EQ(m->e.rip, 0x0100);
+	EXPECT_EQ(m->gpr[MV_RSP], 0x1234fffe);
+	EXPECT_EQ(peek(0xfffe, 2), 0x1002);
+}
+
 static void clears_the_resume_flag(void)
 {
 	START(MV_MODE_LONG64, 0x8b, 0x03);
@@ -908,6 +945,7 @@ static const struct {
 	TEST(strings_wrap_with_their_address_size),
 	TEST(strings_stop_at_the_segment_limit),
 	TEST(gives_the_hint_where_it_fits),
+	TEST(checks_where_it_jumps),
 	TEST(clears_the_resume_flag),
 	TEST(moves_in_few_instructions),
 };

@@ -3,6 +3,8 @@
 #ifndef SELFTESTS_APIC_H
 #define SELFTESTS_APIC_H
 
+#include <stdlib.h>
+#include <string.h>
 #include "vm.h"
 
 #define APIC_BASE_MSR 0x1b
@@ -68,6 +70,25 @@ static inline void enable_x2apic(void)
 	x2apic_write(APIC_SPIV, SPIV_ON);
 }
 
+#define IOAPIC_MMIO 0xfec00000u
+#define RTE_LEVEL 0x8000
+#define RTE_MASKED 0x10000
+#define RTE_REMOTE_IRR 0x4000
+
+static inline u32 ioapic_read(u8 index)
+{
+	*(volatile u32 *)(u64)IOAPIC_MMIO = index;
+	return *(volatile u32 *)(u64)(IOAPIC_MMIO + 0x10);
+}
+
+static inline void ioapic_write(u8 index, u32 val)
+{
+	*(volatile u32 *)(u64)IOAPIC_MMIO = index;
+	*(volatile u32 *)(u64)(IOAPIC_MMIO + 0x10) = val;
+}
+
+#define RTE(pin) (0x10 + 2 * (pin))
+
 /* The host's side. */
 static inline struct kvm_lapic_state lapic_state(struct vcpu *vcpu)
 {
@@ -95,16 +116,55 @@ static inline bool lapic_requested(struct vcpu *vcpu, u8 vector)
 	return vcpu_lapic_reg(vcpu, APIC_IRR + vector / 32 * 16) >> (vector & 31) & 1;
 }
 
-static inline struct vm *vm_create_with_irqchip(void)
+/* By @enable on a VM; with all the CPUID bits that local APICs allow. */
+static inline struct vm *vm_create_with_apics(void (*enable)(struct vm *vm))
 {
 	struct vm *vm = vm_create();
 
-	IOCTL(vm->fd, KVM_CREATE_IRQCHIP, 0);
+	enable(vm);
 	/* The rest of its leaf is in KVM_GET_SUPPORTED_CPUID: this is by its capability. */
 	for (u32 i = 0; i < vm->cpuid->nent; i++)
 		if (vm->cpuid->entries[i].function == 1)
 			vm->cpuid->entries[i].ecx |= 1 << 24 | 1 << 21; /* TSC deadline, x2APIC */
 	return vm;
+}
+
+static inline void create_irqchip(struct vm *vm)
+{
+	IOCTL(vm->fd, KVM_CREATE_IRQCHIP, 0);
+}
+
+static inline struct vm *vm_create_with_irqchip(void)
+{
+	return vm_create_with_apics(create_irqchip);
+}
+
+static inline int set_routing(struct vm *vm, const struct kvm_irq_routing_entry *e, u32 nr)
+{
+	struct kvm_irq_routing *routing = calloc(1, sizeof(*routing) + nr * sizeof(*e));
+	int ret;
+
+	routing->nr = nr;
+	if (nr)
+		memcpy(routing->entries, e, nr * sizeof(*e));
+	ret = ioctl(vm->fd, KVM_SET_GSI_ROUTING, routing);
+	free(routing);
+	return ret;
+}
+
+static inline struct kvm_irq_routing_entry pin_route(u32 gsi, u32 chip, u32 pin)
+{
+	return (struct kvm_irq_routing_entry) {
+		.gsi = gsi, .type = KVM_IRQ_ROUTING_IRQCHIP, .u.irqchip = { chip, pin },
+	};
+}
+
+static inline struct kvm_irq_routing_entry msi_route(u32 gsi, u32 address, u32 data)
+{
+	return (struct kvm_irq_routing_entry) {
+		.gsi = gsi, .type = KVM_IRQ_ROUTING_MSI,
+		.u.msi = { .address_lo = address, .data = data },
+	};
 }
 
 #endif /* SELFTESTS_APIC_H */
