@@ -10,7 +10,8 @@
 
 #define NAME_SIZE 48
 #define MAX_STATS 32
-#define DESC_SIZE (sizeof(struct kvm_stats_desc) + NAME_SIZE)
+/* Where the name has a size in the kernel's header, it is this one. */
+#define DESC_SIZE (offsetof(struct kvm_stats_desc, name) + NAME_SIZE)
 
 struct stats_file {
 	struct kvm_stats_header head;
@@ -19,7 +20,7 @@ struct stats_file {
 	u64 data[MAX_STATS];
 };
 
-static_assert(offsetof(struct kvm_stats_desc, name) == sizeof(struct kvm_stats_desc));
+static_assert(sizeof(struct kvm_stats_desc) <= DESC_SIZE);
 static_assert(sizeof(struct stats_file) == offsetof(struct stats_file, data) + 8 * MAX_STATS);
 
 /* Under KVM's names, where KVM has the like. */
