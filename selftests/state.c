@@ -9,7 +9,6 @@
 #define CR0_PE (1u << 0)
 #define CR0_PG (1u << 31)
 #define CR4_PAE (1u << 5)
-#define MSR_PLATFORM_INFO 0xce
 
 static void enable_cap(int fd, u32 cap, u64 arg)
 {
@@ -406,57 +405,6 @@ TEST(max_vcpu_id)
 	vm = vm_create_empty();
 	EXPECT_LE(0, ioctl(vm->fd, KVM_CREATE_VCPU, 0));
 	EXPECT_ERRNO(EINVAL, try_cap(vm->fd, KVM_CAP_MAX_VCPU_ID, 3));
-}
-
-static void read_platform_info(void)
-{
-	u64 val;
-
-	for (;;) {
-		u64 vec = rdmsr_safe(MSR_PLATFORM_INFO, &val);
-
-		GUEST_SYNC(vec == TRY_NONE ? val : vec);
-	}
-}
-
-TEST(platform_info_can_be_taken_away)
-{
-	struct vcpu *vcpu = vcpu_add(vm_create(), read_platform_info);
-
-	REQUIRE_CAP(vcpu->vm->fd, KVM_CAP_MSR_PLATFORM_INFO);
-	EXPECT_EQ(1, vcpu_set_msr(vcpu, MSR_PLATFORM_INFO, 0xff00));
-	EXPECT_EQ(0xff00, RUN_SYNC(vcpu));
-	enable_cap(vcpu->vm->fd, KVM_CAP_MSR_PLATFORM_INFO, 0);
-	EXPECT_EQ(GP, RUN_SYNC(vcpu));
-	EXPECT_EQ(0xff00, vcpu_get_msr(vcpu, MSR_PLATFORM_INFO));
-	enable_cap(vcpu->vm->fd, KVM_CAP_MSR_PLATFORM_INFO, 1);
-	EXPECT_EQ(0xff00, RUN_SYNC(vcpu));
-}
-
-static void user_x87(void)
-{
-	for (;;)
-		GUEST_SYNC(TRY("fldl (%[p])", [p] "r"((u64)GPA_MMIO)));
-}
-
-static void go_to_user(void)
-{
-	enter_user(user_x87);
-}
-
-/* A guest's own user program does not end the guest, unless userspace wants to know of it. */
-TEST(exit_on_emulation_failure)
-{
-	struct vcpu *vcpu = vcpu_add(vm_create(), go_to_user);
-	struct kvm_run *run = vcpu->run;
-
-	REQUIRE_CAP(vcpu->vm->fd, KVM_CAP_EXIT_ON_EMULATION_FAILURE);
-	EXPECT_ERRNO(EINVAL, try_cap(vcpu->vm->fd, KVM_CAP_EXIT_ON_EMULATION_FAILURE, 2));
-	EXPECT_EQ(UD, RUN_SYNC(vcpu));
-	enable_cap(vcpu->vm->fd, KVM_CAP_EXIT_ON_EMULATION_FAILURE, 1);
-	RUN_TO(vcpu, KVM_EXIT_INTERNAL_ERROR);
-	EXPECT_EQ(KVM_INTERNAL_ERROR_EMULATION, run->emulation_failure.suberror);
-	EXPECT_EQ(0xdd, run->emulation_failure.insn_bytes[0]);
 }
 
 TEST_MAIN
