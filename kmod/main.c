@@ -86,6 +86,7 @@ static int mv_suspend(struct device *dev)
 static int mv_resume(struct device *dev)
 {
 	on_each_cpu(enable_on_this_cpu, NULL, 1);
+	mv_clock_restart_all();
 	return 0;
 }
 
@@ -259,6 +260,7 @@ static int __init minivirt_init(void)
 
 	/* Once: it patches the scheduler's code, which no VM's creation should pay for. */
 	preempt_notifier_inc();
+	mv_clock_init();
 	cpu_emergency_register_virt_callback(mv_backend->cpu_emergency_disable);
 	r = cpuhp_setup_state(CPUHP_AP_ONLINE_DYN, "virt/minivirt:online", cpu_online_enable,
 			      cpu_offline_disable);
@@ -292,6 +294,7 @@ remove_cpuhp:
 	cpuhp_remove_state(mv_cpuhp_state);
 unregister_emergency:
 	cpu_emergency_unregister_virt_callback(mv_backend->cpu_emergency_disable);
+	mv_clock_exit();
 	preempt_notifier_dec();
 unsetup:
 	mv_backend->unsetup();
@@ -306,6 +309,7 @@ static void __exit minivirt_exit(void)
 	unregister_reboot_notifier(&mv_reboot_nb);
 	cpuhp_remove_state(mv_cpuhp_state);
 	cpu_emergency_unregister_virt_callback(mv_backend->cpu_emergency_disable);
+	mv_clock_exit();
 	preempt_notifier_dec();
 	mv_backend->unsetup();
 	/* The last VMs' callbacks. */

@@ -235,6 +235,19 @@ static int deliver_to_set(struct mv_vcpu *const *dst, unsigned long set,
 	return ret;
 }
 
+struct mv_vcpu *mv_apic_find(struct mv_vm *vm, u32 id)
+{
+	struct mv_vcpu *vcpu = NULL;
+	struct mv_apic_map *map;
+
+	rcu_read_lock();
+	map = rcu_dereference(vm->apic_map);
+	if (map && id < map->size)
+		vcpu = map->phys[array_index_nospec(id, map->size)];
+	rcu_read_unlock();
+	return vcpu; /* which lives as long as the VM */
+}
+
 int mv_apic_deliver(struct mv_vm *vm, const struct mv_apic_irq *irq, struct mv_vcpu *self)
 {
 	u32 dest = irq->dest, slot, limit;

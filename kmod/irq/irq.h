@@ -130,6 +130,7 @@ void mv_lapic_local(struct mv_lapic *lapic, u32 lvt, struct mv_vcpu *self);
 
 /* apicmap.c: returns the number of APICs that accepted; -1 may tell that there was none to ask. */
 int mv_apic_deliver(struct mv_vm *vm, const struct mv_apic_irq *irq, struct mv_vcpu *self);
+struct mv_vcpu *mv_apic_find(struct mv_vm *vm, u32 id); /* by its physical ID; NULL */
 void mv_apic_map_destroy(struct mv_vm *vm);
 
 /* apictimer.c */

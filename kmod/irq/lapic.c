@@ -3,6 +3,7 @@
  * The local APIC: SDM vol. 3A, chapter 11.
  */
 #include <linux/slab.h>
+#include <uapi/linux/kvm_para.h>
 
 #include "backend.h"
 #include "irq.h"
@@ -217,6 +218,11 @@ static int deliverable(struct mv_lapic *lapic)
 	return irr >> 4 > (int)processor_priority(lapic) >> 4 ? irr : -1;
 }
 
+static gpa_t pv_eoi_gpa(struct mv_vcpu *vcpu)
+{
+	return vcpu->msr.pv_eoi & ~(u64)KVM_MSR_ENABLED;
+}
+
 /* The PIC, which may be userspace's, asks for an interrupt. */
 static bool pic_pending(struct mv_vcpu *vcpu)
 {
@@ -228,7 +234,24 @@ static bool pic_pending(struct mv_vcpu *vcpu)
 
 bool mv_irq_pending(struct mv_vcpu *vcpu)
 {
+	if (unlikely(vcpu->pv.eoi_offered) && vcpu->lapic->irr_rows)
+		mv_pv_eoi_sync(vcpu);
 	return deliverable(vcpu->lapic) >= 0 || pic_pending(vcpu);
+}
+
+/*
+ * If no interrupt waits for the end of this one, and no device, then the guest
+ * may end it by clearing a byte in memory. One that comes meanwhile takes the
+ * offer back: who makes a request has MV_REQ_EVENT seen before the next entry.
+ */
+static void offer_pv_eoi(struct mv_lapic *lapic, int vector)
+{
+	static const u8 offered = KVM_PV_EOI_ENABLED;
+	struct mv_vcpu *vcpu = lapic->vcpu;
+
+	if (highest_irr(lapic) >= 0 || test_bit(vector, vcpu->vm->eoi_vectors))
+		return;
+	vcpu->pv.eoi_offered = !mv_write_guest(vcpu->vm, pv_eoi_gpa(vcpu), &offered, 1);
 }
 
 int mv_irq_take(struct mv_vcpu *vcpu)
@@ -244,6 +267,8 @@ int mv_irq_take(struct mv_vcpu *vcpu)
 		clear_bit(vector & 31, lapic_row(lapic, APIC_IRR, vector));
 		__set_bit(vector & 31, lapic_row(lapic, APIC_ISR, vector));
 		__set_bit(vector >> 5, &lapic->isr_rows);
+		if (unlikely(vcpu->msr.pv_eoi & KVM_MSR_ENABLED))
+			offer_pv_eoi(lapic, vector);
 	}
 	return vector;
 }
@@ -298,8 +323,11 @@ static void broadcast_eoi(struct mv_lapic *lapic, u8 vector)
 
 static void end_of_interrupt(struct mv_lapic *lapic)
 {
-	int vector = highest_isr(lapic);
+	int vector;
 
+	/* Of two, the first was this way. */
+	mv_pv_eoi_sync(lapic->vcpu);
+	vector = highest_isr(lapic);
 	if (vector < 0)
 		return;
 	__clear_bit(vector & 31, lapic_row(lapic, APIC_ISR, vector));
@@ -309,6 +337,37 @@ static void end_of_interrupt(struct mv_lapic *lapic)
 	if (test_bit(vector, lapic->vcpu->vm->eoi_vectors))
 		broadcast_eoi(lapic, vector);
 	recheck(lapic);
+}
+
+/* ---- the EOI without an exit: Documentation/hypercalls.md ------------------- */
+
+int mv_set_pv_eoi(struct mv_vcpu *vcpu, u32 msr, u64 val, bool host)
+{
+	gpa_t gpa = val & ~(u64)KVM_MSR_ENABLED;
+	u8 unused;
+
+	if (gpa & 3 || (val & KVM_MSR_ENABLED && mv_read_guest(vcpu->vm, gpa, &unused, 1)))
+		return 1;
+	mv_pv_eoi_sync(vcpu);
+	vcpu->msr.pv_eoi = val;
+	return 0;
+}
+
+/* Whatever looks at the ISR has to know whether the guest has taken the offer. */
+void mv_pv_eoi_sync(struct mv_vcpu *vcpu)
+{
+	static const u8 withdrawn;
+	u8 byte;
+
+	if (likely(!vcpu->pv.eoi_offered))
+		return;
+	vcpu->pv.eoi_offered = false;
+	if (mv_read_guest(vcpu->vm, pv_eoi_gpa(vcpu), &byte, 1))
+		return;
+	if (byte & KVM_PV_EOI_ENABLED)
+		mv_write_guest(vcpu->vm, pv_eoi_gpa(vcpu), &withdrawn, 1);
+	else
+		end_of_interrupt(vcpu->lapic);
 }
 
 /* ---- sending -------------------------------------------------------------- */
@@ -507,6 +566,7 @@ static int read_reg(struct mv_lapic *lapic, u32 reg, u32 *val)
 	    !(reg == APIC_LVTCMCI && mv_mce_has_cmci(lapic->vcpu)))
 		return 1;
 
+	mv_pv_eoi_sync(lapic->vcpu);
 	if (reg == APIC_PROCPRI)
 		*val = processor_priority(lapic);
 	else if (reg == APIC_TMCCT)
