@@ -204,17 +204,21 @@ static int map_page(struct mv_fault *f)
 
 	for (;;) {
 		r = map_locked(f, &tables);
-		if (likely(r <= 0))
+		if (likely(!r) || r == -EAGAIN)
 			break;
+		/*
+		 * Make room, and use it: were this fault to begin again, one of the tables
+		 * that the guest walks before could bring the same large leaf back.
+		 */
+		if (r == -EBUSY) {
+			mv_mmu_zap_page(f->vm, f->map.gfn);
+			continue;
+		}
 		r = add_tables(&tables, r);
 		if (r)
 			break;
 	}
 	mv_pt_free(&tables);
-	if (unlikely(r == -EBUSY)) {
-		mv_mmu_zap_page(f->vm, f->map.gfn);
-		r = -EAGAIN;
-	}
 	return r;
 }
 
