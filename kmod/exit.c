@@ -461,6 +461,14 @@ static int handle_log_full(struct mv_vcpu *vcpu)
 	return 1;
 }
 
+static int emulate_access(struct mv_vcpu *vcpu)
+{
+	/* The stack or the tables of an event in delivery cannot be emulated. */
+	if (vcpu->pending.any)
+		return mv_internal_error(vcpu, KVM_INTERNAL_ERROR_DELIVERY_EV);
+	return mv_emulate_mmio(vcpu);
+}
+
 static int handle_page_fault(struct mv_vcpu *vcpu)
 {
 	int r = mv_mmu_fault(vcpu, vcpu->exit.fault.gpa, vcpu->exit.fault.access);
@@ -472,12 +480,23 @@ static int handle_page_fault(struct mv_vcpu *vcpu)
 			vcpu->run->exit_reason = KVM_EXIT_INTR;
 		return r;
 	}
-	/* The stack or the tables of an event in delivery cannot be emulated. */
-	if (vcpu->pending.any)
-		return mv_internal_error(vcpu, KVM_INTERNAL_ERROR_DELIVERY_EV);
-	if (ring_doorbell(vcpu))
+	if (!vcpu->pending.any && ring_doorbell(vcpu))
 		return mv_skip_insn(vcpu);
-	return mv_emulate_mmio(vcpu);
+	return emulate_access(vcpu);
+}
+
+/* ---- the local APIC, after the processor has dealt with the instruction ---- */
+
+static int handle_apic_write(struct mv_vcpu *vcpu)
+{
+	mv_lapic_written(vcpu, vcpu->exit.apic);
+	return 1;
+}
+
+static int handle_eoi(struct mv_vcpu *vcpu)
+{
+	mv_lapic_eoi(vcpu, vcpu->exit.apic);
+	return 1;
 }
 
 static int (*const mv_exit_handlers[MV_NR_EXITS])(struct mv_vcpu *vcpu) = {
@@ -510,6 +529,9 @@ static int (*const mv_exit_handlers[MV_NR_EXITS])(struct mv_vcpu *vcpu) = {
 	[MV_EXIT_TASK_SWITCH] = handle_unknown,
 	[MV_EXIT_PAGE_FAULT] = handle_page_fault,
 	[MV_EXIT_LOG_FULL] = handle_log_full,
+	[MV_EXIT_APIC_ACCESS] = emulate_access,
+	[MV_EXIT_APIC_WRITE] = handle_apic_write,
+	[MV_EXIT_EOI] = handle_eoi,
 	[MV_EXIT_UNFINISHED] = handle_unfinished,
 	[MV_EXIT_DONE] = handle_nothing,
 };

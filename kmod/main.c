@@ -24,6 +24,10 @@ static bool kvm_node __ro_after_init;
 module_param(kvm_node, bool, 0444);
 MODULE_PARM_DESC(kvm_node, "also be /dev/kvm, for programs whose path is fixed");
 
+bool mv_apicv __ro_after_init = true;
+module_param_named(apicv, mv_apicv, bool, 0444);
+MODULE_PARM_DESC(apicv, "virtualize local APICs by hardware where it can; read: it does");
+
 struct mv_backend *mv_backend __ro_after_init;
 struct mv_host mv_host __ro_after_init;
 
@@ -225,6 +229,7 @@ static int __init choose_backend(void)
 		mv_backend = mv_backends[i];
 		r = mv_backend->setup();
 	}
+	mv_apicv = mv_backend->features & MINIVIRT_FEATURE_APICV;
 	if (r == -ENODEV)
 		pr_err("this processor has neither VT-x nor AMD-V, or the firmware hides it\n");
 	if (r)

@@ -140,6 +140,9 @@ enum mv_exit_reason {
 	MV_EXIT_TASK_SWITCH, /* .hw_reason */
 	MV_EXIT_PAGE_FAULT, /* .fault: second-stage violation */
 	MV_EXIT_LOG_FULL, /* vcpu->cpu_log */
+	MV_EXIT_APIC_ACCESS, /* .fault: an access to the APIC page to be emulated */
+	MV_EXIT_APIC_WRITE, /* .apic: the offset of the register that has been written */
+	MV_EXIT_EOI, /* .apic: the vector, one of those that the IOAPIC waits for */
 	MV_EXIT_UNFINISHED, /* the backend's @finish_exit tells what it is */
 	MV_EXIT_DONE, /* the backend has dealt with it whole */
 	MV_NR_EXITS
@@ -206,6 +209,7 @@ struct mv_exit {
 			u32 access; /* MV_ACCESS_* */
 			bool in_walk; /* on the guest's own page tables */
 		} fault;
+		u16 apic;
 	};
 };
 
@@ -224,6 +228,7 @@ enum mv_request {
 	MV_REQ_EVENT, /* look for something to inject again */
 	MV_REQ_TLB_FLUSH, /* drop this VM's cached translations on this CPU */
 	MV_REQ_TRIPLE_FAULT, /* report KVM_EXIT_SHUTDOWN */
+	MV_REQ_APIC, /* with mv_apicv: the APIC's state is another than the backend knows */
 	MV_REQ_NMI, /* vcpu->nmi_queued went up */
 	MV_REQ_IOAPIC_EOI, /* tell userspace's IOAPIC of vcpu->eoi_vector */
 	MV_REQ_MSR_EXITS, /* vm->all_msrs_exit changed */
@@ -422,6 +427,7 @@ struct mv_vm {
 	bool split_irqchip; /* local APICs only; set while there are no vCPUs */
 	u32 nr_ioapic_routes; /* with it: GSIs below are pins of userspace's IOAPIC */
 	unsigned long eoi_vectors[256 / BITS_PER_LONG]; /* whose EOI an IOAPIC has to know */
+	bool apic_access_page; /* with mv_apicv: may be mapped, see mv_apic_map_update() */
 	u32 x2apic_api; /* KVM_X2APIC_API_*, of KVM_CAP_X2APIC_API */
 
 	struct mv_bus __rcu *pio_bus, *mmio_bus; /* io/bus.c */
@@ -558,6 +564,11 @@ struct mv_host {
 
 extern struct mv_host mv_host; /* main.c */
 extern bool mv_dump_on_failure; /* module parameter: dump */
+/*
+ * The processor virtualizes local APICs, and delivers the interrupts in the IRR
+ * by itself: module parameter apicv, and the hardware can.
+ */
+extern bool mv_apicv;
 
 /* ---- main.c, vm.c, vcpu.c ---------------------------------------------- */
 
@@ -756,6 +767,7 @@ int mv_clear_dirty_log(struct mv_vm *vm, const struct kvm_clear_dirty_log *log);
 #define MV_CPU_LOG_ENTRIES 512
 int mv_cpu_log_create(struct mv_vcpu *vcpu);
 void mv_cpu_log_full(struct mv_vcpu *vcpu);
+void mv_mmu_zap_page(struct mv_vm *vm, gfn_t gfn); /* take its leaf away */
 
 /**
  * mv_mmu_fault() - map the page at @gpa for @access (MV_ACCESS_*)
@@ -838,13 +850,18 @@ bool mv_lapic_mmio(struct mv_vcpu *vcpu, gpa_t gpa, void *data, int len, bool wr
 bool mv_lapic_mmio_hit(struct mv_vcpu *vcpu, gpa_t gpa);
 void mv_lapic_set_version(struct mv_vcpu *vcpu); /* by its CPUID */
 bool mv_lapic_takes_pic(struct mv_vcpu *vcpu);
+void mv_lapic_written(struct mv_vcpu *vcpu, u32 reg); /* MV_EXIT_APIC_WRITE */
+void mv_lapic_eoi(struct mv_vcpu *vcpu, u8 vector); /* it is over, say so to the IOAPIC */
+void mv_lapic_tell_backend(struct mv_vcpu *vcpu); /* MV_REQ_APIC */
 bool mv_apic_has_events(struct mv_vcpu *vcpu); /* INIT or SIPI waits */
 int mv_apic_take_events(struct mv_vcpu *vcpu); /* in the run loop */
 void mv_apic_map_update(struct mv_vm *vm); /* a vCPU was added to vm->vcpus; sleeps */
 /* Only with a local APIC: */
 bool mv_irq_pending(struct mv_vcpu *vcpu); /* an interrupt could be taken, RFLAGS.IF apart */
+bool mv_pic_pending(struct mv_vcpu *vcpu); /* one of the PIC could */
 int mv_irq_take(struct mv_vcpu *vcpu); /* interrupt acknowledge: the vector, -1 none */
-int mv_irq_tpr_below(struct mv_vcpu *vcpu); /* CR8 to intercept below for the highest IRR; -1 */
+/* Before entry: what the backend has to know of requests; @blocked: of none. */
+void mv_irq_tell_backend(struct mv_vcpu *vcpu, bool blocked);
 
 /* ---- io/bus.c: devices of the module on the PIO and the MMIO bus ---------- */
 

@@ -219,6 +219,8 @@ static int handle_requests(struct mv_vcpu *vcpu)
 		vcpu->run->eoi.vector = vcpu->eoi_vector;
 		return 0;
 	}
+	if (mv_take_request(vcpu, MV_REQ_APIC))
+		mv_lapic_tell_backend(vcpu);
 	if (mv_take_request(vcpu, MV_REQ_TLB_FLUSH)) {
 		/* On the CPU where the vCPU is to run; a migration makes the request again. */
 		preempt_disable();
