@@ -11,11 +11,6 @@
 #include "apic.h"
 #include "test.h"
 
-#define IOAPIC_MMIO 0xfec00000u
-#define RTE(pin) (0x10 + 2 * (pin))
-#define RTE_LEVEL 0x8000
-#define RTE_REMOTE_IRR 0x4000
-
 static u8 log_vector[64];
 static volatile u32 nr_log;
 static bool keep_in_service;
@@ -343,18 +338,6 @@ TEST(state_with_interrupts_pending_and_in_service)
 }
 
 /* ---- the end of a level-triggered interrupt ---- */
-
-static void ioapic_write(u8 index, u32 val)
-{
-	*(volatile u32 *)(u64)IOAPIC_MMIO = index;
-	*(volatile u32 *)(u64)(IOAPIC_MMIO + 0x10) = val;
-}
-
-static u32 ioapic_read(u8 index)
-{
-	*(volatile u32 *)(u64)IOAPIC_MMIO = index;
-	return *(volatile u32 *)(u64)(IOAPIC_MMIO + 0x10);
-}
 
 static void level_in_x2apic_mode(void)
 {
