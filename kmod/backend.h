@@ -25,6 +25,7 @@ enum mv_event_type { MV_EVENT_IRQ, MV_EVENT_NMI, MV_EVENT_EXCEPTION };
  * @features: MINIVIRT_FEATURE_* in use; set by @setup
  * @pt_format: the second-stage page-table format; set by @setup
  * @tsc_frac_bits: of the fraction in a TSC multiplier; 0: no TSC scaling; set by @setup
+ * @apic_access_pfn: with mv_apicv: page frame of the APIC-access page; set by @setup
  * @vcpu_size: of the backend's vCPU structure, which begins with struct mv_vcpu
  * @passed_through: MSRs that guests have without exits; 0 ends the list
  * @setup: check the hardware and prepare; prints what is missing and returns
@@ -57,6 +58,9 @@ enum mv_event_type { MV_EVENT_IRQ, MV_EVENT_NMI, MV_EVENT_EXCEPTION };
  * @get_int_shadow, @set_int_shadow: KVM_X86_SHADOW_INT_*
  * @nmi_masked, @set_nmi_masked: blocking by NMI
  * @update_cr8_intercept: intercept CR8 writes below @tpr; -1: none
+ * @update_apic: with mv_apicv: the APIC's mode changed, or @isr, the highest vector in service
+ *	(0: none), or the vectors whose EOI is to exit; the highest request is 0 until @set_rvi
+ * @set_rvi: with mv_apicv: the highest request; 0: none
  * @update_debug: guest_debug, DR7 or the exception intercepts changed
  * @update_tsc: vcpu->tsc_offset or tsc_ratio changed
  * @cpuid_changed: guest CPUID changed: intercepts that depend on it
@@ -76,6 +80,7 @@ struct mv_backend {
 	u64 features;
 	const struct mv_pt_format *pt_format;
 	u8 tsc_frac_bits;
+	u64 apic_access_pfn;
 	size_t vcpu_size;
 	bool skip_fetches;
 	bool fault_has_len;
@@ -109,6 +114,7 @@ struct mv_backend {
 	bool (*nmi_masked)(struct mv_vcpu *vcpu);
 	void (*set_nmi_masked)(struct mv_vcpu *vcpu, bool masked);
 	void (*update_cr8_intercept)(struct mv_vcpu *vcpu, int tpr);
+	void (*update_apic)(struct mv_vcpu *vcpu, u8 isr, const unsigned long *eoi_vectors);
 	void (*update_debug)(struct mv_vcpu *vcpu);
 	void (*update_tsc)(struct mv_vcpu *vcpu);
 	void (*cpuid_changed)(struct mv_vcpu *vcpu);
@@ -128,6 +134,7 @@ struct mv_backend {
 	bool (*nmi_allowed)(struct mv_vcpu *vcpu);
 	void (*irq_window)(struct mv_vcpu *vcpu, bool on);
 	void (*nmi_window)(struct mv_vcpu *vcpu, bool on);
+	void (*set_rvi)(struct mv_vcpu *vcpu, u8 irr);
 	void (*flush_tlb)(struct mv_vcpu *vcpu);
 };
 
@@ -142,7 +149,7 @@ extern struct mv_backend *mv_backend; /* the one in use; const after load */
 
 #define MV_STATIC_CALLS(X)                                                     \
 	X(load) X(put) X(run) X(cache_reg) X(inject) X(irq_allowed) X(nmi_allowed) \
-	X(irq_window) X(nmi_window) X(flush_tlb)
+	X(irq_window) X(nmi_window) X(set_rvi) X(flush_tlb)
 
 #define MV_DECLARE_CALL(name) \
 	DECLARE_STATIC_CALL(mv_##name##_call, *(mv_vmx_backend.name));

@@ -158,6 +158,23 @@ static void change_bit_of(u32 *reg, u32 mask, bool set)
 	*reg = set ? *reg | mask : *reg & ~mask;
 }
 
+/*
+ * The paravirtual services' leaves may be moved up, to let those of another
+ * interface have their place. Guests look for the signature in this way.
+ */
+static struct kvm_cpuid_entry2 *find_pv_leaf(struct mv_vcpu *vcpu)
+{
+	const struct kvm_cpuid_entry2 *e;
+	u32 base;
+
+	for (base = KVM_CPUID_SIGNATURE; base < KVM_CPUID_SIGNATURE + 0x10000; base += 0x100) {
+		e = find(vcpu, base, 0);
+		if (e && !memcmp(&e->ebx, KVM_SIGNATURE, 12))
+			return find(vcpu, base + 1, 0);
+	}
+	return NULL;
+}
+
 /* Bits and sizes that follow the guest's registers. CR4, XCR0 or the APIC base changed. */
 void mv_cpuid_runtime_update(struct mv_vcpu *vcpu)
 {
@@ -172,6 +189,10 @@ void mv_cpuid_runtime_update(struct mv_vcpu *vcpu)
 			change_bit_of(&e->ecx, F(MWAIT),
 				      vcpu->msr.misc_enable & MSR_IA32_MISC_ENABLE_MWAIT);
 	}
+	/* A HLT that does not exit cannot be ended by a kick. */
+	e = vcpu->vm->disabled_exits & KVM_X86_DISABLE_EXITS_HLT ? find_pv_leaf(vcpu) : NULL;
+	if (e)
+		e->eax &= ~BIT(KVM_FEATURE_PV_UNHALT);
 	e = find(vcpu, 7, 0);
 	if (e)
 		change_bit_of(&e->ecx, F(OSPKE), mv_cr4(vcpu) & X86_CR4_PKE);
@@ -248,6 +269,17 @@ static u8 guest_maxphyaddr(struct mv_vcpu *vcpu)
 	return 36; /* SDM vol. 3A, 4.1.4: without the leaf */
 }
 
+void mv_cpuid_derive_pv(struct mv_vcpu *vcpu)
+{
+	const struct kvm_cpuid_entry2 *e;
+
+	vcpu->features[MV_PV_WORD] = ~0u;
+	if (vcpu->pv.enforced) {
+		e = find_pv_leaf(vcpu);
+		vcpu->features[MV_PV_WORD] = e ? e->eax : 0;
+	}
+}
+
 void mv_cpuid_derive(struct mv_vcpu *vcpu)
 {
 	const u32 *features = vcpu->cpuid ? vcpu->features : mv_supported_features;
@@ -263,6 +295,7 @@ void mv_cpuid_derive(struct mv_vcpu *vcpu)
 			vcpu->features[i] = *entry_reg(e, mv_feature_words[i].reg) &
 					    mv_supported_features[i];
 	}
+	mv_cpuid_derive_pv(vcpu);
 	e = find(vcpu, 0xd, 0);
 	vcpu->guest_supported_xcr0 = e ? (e->eax | (u64)e->edx << 32) & mv_supported_xcr0() : 0;
 	vcpu->maxphyaddr = guest_maxphyaddr(vcpu);

@@ -73,11 +73,13 @@ u64 mv_effective_dr7(struct mv_vcpu *vcpu)
 
 /*
  * #DB and #AC always: a guest whose handler for one of them raises it again
- * would keep the processor in microcode for ever. #MC is the host's.
+ * would keep the processor in microcode for ever. #MC is the host's. #UD for
+ * the other vendor's hypercall instruction.
  */
 u32 mv_exception_intercepts(struct mv_vcpu *vcpu)
 {
-	u32 vectors = BIT(X86_TRAP_DB) | BIT(X86_TRAP_AC) | BIT(X86_TRAP_MC);
+	u32 vectors = BIT(X86_TRAP_DB) | BIT(X86_TRAP_UD) | BIT(X86_TRAP_AC) |
+		      BIT(X86_TRAP_MC);
 
 	if ((vcpu->guest_debug & KVM_GUESTDBG_ENABLE) &&
 	    (vcpu->guest_debug & KVM_GUESTDBG_USE_SW_BP))
@@ -85,7 +87,7 @@ u32 mv_exception_intercepts(struct mv_vcpu *vcpu)
 	return vectors;
 }
 
-static u64 linear_rip(struct mv_vcpu *vcpu)
+u64 mv_linear_rip(struct mv_vcpu *vcpu)
 {
 	struct kvm_segment cs;
 
@@ -116,7 +118,7 @@ bool mv_debug_exit(struct mv_vcpu *vcpu, u8 vector, u64 payload)
 	vcpu->run->exit_reason = KVM_EXIT_DEBUG;
 	memset(debug, 0, sizeof(*debug));
 	debug->exception = vector;
-	debug->pc = linear_rip(vcpu);
+	debug->pc = mv_linear_rip(vcpu);
 	if (vector == DB_VECTOR) {
 		debug->dr6 = payload | DR6_ONES;
 		debug->dr7 = mv_effective_dr7(vcpu);

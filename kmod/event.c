@@ -153,6 +153,12 @@ bool mv_want_irq(struct mv_vcpu *vcpu)
 	return vcpu->lapic ? mv_irq_pending(vcpu) : vcpu->user_irq >= 0;
 }
 
+/* One that is to be injected: with mv_apicv those of the local APIC go in by themselves. */
+static bool want_inject(struct mv_vcpu *vcpu)
+{
+	return vcpu->lapic && mv_apicv ? mv_pic_pending(vcpu) : mv_want_irq(vcpu);
+}
+
 static int take_irq(struct mv_vcpu *vcpu)
 {
 	return vcpu->lapic ? mv_irq_take(vcpu) : mv_take_user_irq(vcpu);
@@ -218,8 +224,11 @@ void mv_update_events(struct mv_vcpu *vcpu)
 		busy = false;
 
 	/* A debugger that steps does not want to be led into a handler. */
-	if (vcpu->guest_debug & KVM_GUESTDBG_BLOCKIRQ)
+	if (vcpu->guest_debug & KVM_GUESTDBG_BLOCKIRQ) {
+		if (vcpu->lapic)
+			mv_irq_tell_backend(vcpu, true);
 		return;
+	}
 
 	if (vcpu->nmi_pending && !busy && mv_call(nmi_allowed)(vcpu)) {
 		vcpu->nmi_pending--;
@@ -230,7 +239,7 @@ void mv_update_events(struct mv_vcpu *vcpu)
 	if (vcpu->nmi_pending)
 		mv_call(nmi_window)(vcpu, true);
 
-	if (mv_want_irq(vcpu) && !busy && mv_call(irq_allowed)(vcpu)) {
+	if (want_inject(vcpu) && !busy && mv_call(irq_allowed)(vcpu)) {
 		int vector = take_irq(vcpu);
 
 		if (vector >= 0) {
@@ -241,9 +250,9 @@ void mv_update_events(struct mv_vcpu *vcpu)
 		}
 	}
 	/* What is left, or what userspace holds back until it can be taken. */
-	if (mv_want_irq(vcpu) || (vcpu->run->request_interrupt_window && mv_takes_user_irq(vcpu)))
+	if (want_inject(vcpu) || (vcpu->run->request_interrupt_window && mv_takes_user_irq(vcpu)))
 		mv_call(irq_window)(vcpu, true);
 
-	if (vcpu->lapic && mv_backend->update_cr8_intercept)
-		mv_backend->update_cr8_intercept(vcpu, mv_irq_tpr_below(vcpu));
+	if (vcpu->lapic)
+		mv_irq_tell_backend(vcpu, false);
 }

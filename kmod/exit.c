@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* One dispatch table over the exits of both vendors. */
 #include <linux/kvm.h>
-#include <uapi/linux/kvm_para.h>
 #include <linux/percpu.h>
 #include <asm/debugreg.h>
 #include <asm/trapnr.h>
@@ -145,6 +144,8 @@ static int handle_exception(struct mv_vcpu *vcpu)
 		vcpu->pending.insn_len = 1;
 		mv_queue_exception(vcpu, BP_VECTOR);
 		return 1;
+	case UD_VECTOR:
+		return mv_hypercall_ud(vcpu);
 	case PF_VECTOR:
 		mv_queue_page_fault(vcpu, exit->exception.payload, exit->exception.error);
 		return 1;
@@ -212,18 +213,6 @@ static int handle_gp(struct mv_vcpu *vcpu)
 static int handle_rdtsc(struct mv_vcpu *vcpu)
 {
 	mv_set_edx_eax(vcpu, mv_read_tsc(vcpu));
-	return mv_skip_insn(vcpu);
-}
-
-/* No hypercall is offered yet; the guest learns it in the way of KVM's ABI. */
-static int handle_hypercall(struct mv_vcpu *vcpu)
-{
-	struct kvm_segment ss;
-
-	mv_backend->get_seg(vcpu, MV_SS, &ss);
-	vcpu->gpr[MV_RAX] = (mv_cr0(vcpu) & X86_CR0_PE) && ss.dpl ? -KVM_EPERM : -KVM_ENOSYS;
-	if (!mv_long_mode(vcpu))
-		vcpu->gpr[MV_RAX] = (u32)vcpu->gpr[MV_RAX];
 	return mv_skip_insn(vcpu);
 }
 
@@ -461,6 +450,14 @@ static int handle_log_full(struct mv_vcpu *vcpu)
 	return 1;
 }
 
+static int emulate_access(struct mv_vcpu *vcpu)
+{
+	/* The stack or the tables of an event in delivery cannot be emulated. */
+	if (vcpu->pending.any)
+		return mv_internal_error(vcpu, KVM_INTERNAL_ERROR_DELIVERY_EV);
+	return mv_emulate_mmio(vcpu);
+}
+
 static int handle_page_fault(struct mv_vcpu *vcpu)
 {
 	int r = mv_mmu_fault(vcpu, vcpu->exit.fault.gpa, vcpu->exit.fault.access);
@@ -472,12 +469,23 @@ static int handle_page_fault(struct mv_vcpu *vcpu)
 			vcpu->run->exit_reason = KVM_EXIT_INTR;
 		return r;
 	}
-	/* The stack or the tables of an event in delivery cannot be emulated. */
-	if (vcpu->pending.any)
-		return mv_internal_error(vcpu, KVM_INTERNAL_ERROR_DELIVERY_EV);
-	if (ring_doorbell(vcpu))
+	if (!vcpu->pending.any && ring_doorbell(vcpu))
 		return mv_skip_insn(vcpu);
-	return mv_emulate_mmio(vcpu);
+	return emulate_access(vcpu);
+}
+
+/* ---- the local APIC, after the processor has dealt with the instruction ---- */
+
+static int handle_apic_write(struct mv_vcpu *vcpu)
+{
+	mv_lapic_written(vcpu, vcpu->exit.apic);
+	return 1;
+}
+
+static int handle_eoi(struct mv_vcpu *vcpu)
+{
+	mv_lapic_eoi(vcpu, vcpu->exit.apic);
+	return 1;
 }
 
 static int (*const mv_exit_handlers[MV_NR_EXITS])(struct mv_vcpu *vcpu) = {
@@ -496,7 +504,7 @@ static int (*const mv_exit_handlers[MV_NR_EXITS])(struct mv_vcpu *vcpu) = {
 	[MV_EXIT_INVD] = handle_skip,
 	[MV_EXIT_RDPMC] = handle_gp,
 	[MV_EXIT_RDTSC] = handle_rdtsc,
-	[MV_EXIT_HYPERCALL] = handle_hypercall,
+	[MV_EXIT_HYPERCALL] = mv_hypercall,
 	[MV_EXIT_CR] = handle_cr,
 	[MV_EXIT_DR] = handle_dr,
 	[MV_EXIT_IO] = handle_io,
@@ -510,6 +518,9 @@ static int (*const mv_exit_handlers[MV_NR_EXITS])(struct mv_vcpu *vcpu) = {
 	[MV_EXIT_TASK_SWITCH] = handle_unknown,
 	[MV_EXIT_PAGE_FAULT] = handle_page_fault,
 	[MV_EXIT_LOG_FULL] = handle_log_full,
+	[MV_EXIT_APIC_ACCESS] = emulate_access,
+	[MV_EXIT_APIC_WRITE] = handle_apic_write,
+	[MV_EXIT_EOI] = handle_eoi,
 	[MV_EXIT_UNFINISHED] = handle_unfinished,
 	[MV_EXIT_DONE] = handle_nothing,
 };

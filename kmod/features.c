@@ -55,6 +55,12 @@ enum {
 #define LEAF_7_1_EAX (F(AVX_VNNI) | F(AVX512_BF16))
 #define LEAF_D_1_EAX (F(XSAVEOPT) | F(XSAVEC) | F(XGETBV1) | F(XSAVES))
 
+#define PV(name) BIT(KVM_FEATURE_##name)
+#define PV_FEATURES                                                                           \
+	(PV(CLOCKSOURCE) | PV(CLOCKSOURCE2) | PV(CLOCKSOURCE_STABLE_BIT) | PV(NOP_IO_DELAY) | \
+	 PV(STEAL_TIME) | PV(PV_EOI) | PV(PV_UNHALT) | PV(PV_TLB_FLUSH) | PV(PV_SEND_IPI) |   \
+	 PV(POLL_CONTROL) | PV(PV_SCHED_YIELD))
+
 #define MAX_BASIC 0x1f
 #define MAX_EXTENDED 0x8000001e
 
@@ -87,7 +93,7 @@ static const struct leaf leaves[] __initconst = {
 	{ 0x1f, LEAF_INDEX },
 	{ KVM_CPUID_SIGNATURE, LEAF_PLAIN, {},
 	  { KVM_CPUID_FEATURES, 0x4b4d564b, 0x564b4d56, 0x4d } }, /* "KVMKVMKVM" */
-	{ KVM_CPUID_FEATURES, LEAF_PLAIN },
+	{ KVM_CPUID_FEATURES, LEAF_PLAIN, {}, { PV_FEATURES } },
 	{ 0x80000000, LEAF_PLAIN, { ALL, ALL, ALL, ALL } },
 	{ 0x80000001, LEAF_PLAIN,
 	  { ALL, 0xf000ffff,
@@ -111,7 +117,7 @@ static const struct leaf leaves[] __initconst = {
 static struct kvm_cpuid_entry2 supported[64] __ro_after_init;
 static int nr_supported __ro_after_init;
 
-u32 mv_supported_features[NCAPINTS] __ro_after_init;
+u32 mv_supported_features[MV_NR_FEATURE_WORDS] __ro_after_init;
 
 static u64 supported_xcr0 __ro_after_init;
 
@@ -276,6 +282,7 @@ static void __init compute_features(void)
 				mv_supported_features[i] =
 					*entry_reg(&supported[j], mv_feature_words[i].reg);
 	mv_supported_features[CPUID_1_ECX] |= F(TSC_DEADLINE_TIMER);
+	mv_supported_features[MV_PV_WORD] = PV_FEATURES;
 }
 
 int __init mv_cpuid_init(void)

@@ -24,6 +24,10 @@ static bool kvm_node __ro_after_init;
 module_param(kvm_node, bool, 0444);
 MODULE_PARM_DESC(kvm_node, "also be /dev/kvm, for programs whose path is fixed");
 
+bool mv_apicv __ro_after_init = true;
+module_param_named(apicv, mv_apicv, bool, 0444);
+MODULE_PARM_DESC(apicv, "virtualize local APICs by hardware where it can; read: it does");
+
 struct mv_backend *mv_backend __ro_after_init;
 struct mv_host mv_host __ro_after_init;
 
@@ -86,6 +90,7 @@ static int mv_suspend(struct device *dev)
 static int mv_resume(struct device *dev)
 {
 	on_each_cpu(enable_on_this_cpu, NULL, 1);
+	mv_clock_restart_all();
 	return 0;
 }
 
@@ -225,6 +230,7 @@ static int __init choose_backend(void)
 		mv_backend = mv_backends[i];
 		r = mv_backend->setup();
 	}
+	mv_apicv = mv_backend->features & MINIVIRT_FEATURE_APICV;
 	if (r == -ENODEV)
 		pr_err("this processor has neither VT-x nor AMD-V, or the firmware hides it\n");
 	if (r)
@@ -259,6 +265,7 @@ static int __init minivirt_init(void)
 
 	/* Once: it patches the scheduler's code, which no VM's creation should pay for. */
 	preempt_notifier_inc();
+	mv_clock_init();
 	cpu_emergency_register_virt_callback(mv_backend->cpu_emergency_disable);
 	r = cpuhp_setup_state(CPUHP_AP_ONLINE_DYN, "virt/minivirt:online", cpu_online_enable,
 			      cpu_offline_disable);
@@ -292,6 +299,7 @@ remove_cpuhp:
 	cpuhp_remove_state(mv_cpuhp_state);
 unregister_emergency:
 	cpu_emergency_unregister_virt_callback(mv_backend->cpu_emergency_disable);
+	mv_clock_exit();
 	preempt_notifier_dec();
 unsetup:
 	mv_backend->unsetup();
@@ -306,6 +314,7 @@ static void __exit minivirt_exit(void)
 	unregister_reboot_notifier(&mv_reboot_nb);
 	cpuhp_remove_state(mv_cpuhp_state);
 	cpu_emergency_unregister_virt_callback(mv_backend->cpu_emergency_disable);
+	mv_clock_exit();
 	preempt_notifier_dec();
 	mv_backend->unsetup();
 	/* The last VMs' callbacks. */

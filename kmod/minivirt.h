@@ -61,6 +61,14 @@ typedef unsigned long hva_t;
 
 #define MV_INVALID_GPA (~(gpa_t)0)
 
+/*
+ * Bits of the leaf KVM_CPUID_FEATURES are features as those of the processor
+ * are: a word of their own, after those of X86_FEATURE_*.
+ */
+#define MV_PV_WORD NCAPINTS
+#define MV_FEATURE_PV(name) (MV_PV_WORD * 32 + KVM_FEATURE_##name)
+#define MV_NR_FEATURE_WORDS (NCAPINTS + 1)
+
 static inline gfn_t gpa_to_gfn(gpa_t gpa)
 {
 	return gpa >> PAGE_SHIFT;
@@ -140,6 +148,9 @@ enum mv_exit_reason {
 	MV_EXIT_TASK_SWITCH, /* .hw_reason */
 	MV_EXIT_PAGE_FAULT, /* .fault: second-stage violation */
 	MV_EXIT_LOG_FULL, /* vcpu->cpu_log */
+	MV_EXIT_APIC_ACCESS, /* .fault: an access to the APIC page to be emulated */
+	MV_EXIT_APIC_WRITE, /* .apic: the offset of the register that has been written */
+	MV_EXIT_EOI, /* .apic: the vector, one of those that the IOAPIC waits for */
 	MV_EXIT_UNFINISHED, /* the backend's @finish_exit tells what it is */
 	MV_EXIT_DONE, /* the backend has dealt with it whole */
 	MV_NR_EXITS
@@ -206,6 +217,7 @@ struct mv_exit {
 			u32 access; /* MV_ACCESS_* */
 			bool in_walk; /* on the guest's own page tables */
 		} fault;
+		u16 apic;
 	};
 };
 
@@ -224,9 +236,12 @@ enum mv_request {
 	MV_REQ_EVENT, /* look for something to inject again */
 	MV_REQ_TLB_FLUSH, /* drop this VM's cached translations on this CPU */
 	MV_REQ_TRIPLE_FAULT, /* report KVM_EXIT_SHUTDOWN */
+	MV_REQ_APIC, /* with mv_apicv: the APIC's state is another than the backend knows */
 	MV_REQ_NMI, /* vcpu->nmi_queued went up */
 	MV_REQ_IOAPIC_EOI, /* tell userspace's IOAPIC of vcpu->eoi_vector */
 	MV_REQ_MSR_EXITS, /* vm->all_msrs_exit changed */
+	MV_REQ_CLOCK, /* tell the guest how its TSC makes time */
+	MV_REQ_STEAL_TIME, /* tell the guest how long it waited for a CPU */
 };
 
 enum mv_vcpu_mode { MV_OUTSIDE, MV_IN_GUEST };
@@ -322,6 +337,7 @@ struct mv_vcpu {
 		u64 power_ctl;
 		u64 hwcr;
 		u64 tsc_aux;
+		u64 pv_clock, pv_steal_time, pv_eoi, pv_poll_control;
 		u64 star, lstar, cstar, fmask, kernel_gs_base;
 	} msr;
 
@@ -329,10 +345,22 @@ struct mv_vcpu {
 
 	/* CPUID as userspace set it, and what follows from it. */
 	struct mv_cpuid *cpuid; /* NULL: not set yet */
-	u32 features[NCAPINTS]; /* words of X86_FEATURE_*: has it, and minivirt can do it */
+	/* Words of X86_FEATURE_*, and MV_PV_WORD: has it, and minivirt can do it. */
+	u32 features[MV_NR_FEATURE_WORDS];
 	u8 maxphyaddr;
 	u64 cr4_reserved; /* bits that this guest may not set */
 	u64 efer_reserved;
+
+	/* pv/: paravirtual services. Their MSRs are in @msr. */
+	struct mv_pv {
+		bool stopped; /* KVM_KVMCLOCK_CTRL: the guest is to hear that it was */
+		bool preempted; /* the steal time area says so */
+		bool eoi_offered; /* the byte of MSR_KVM_PV_EOI_EN is set, or the guest took it */
+		bool unhalted; /* KVM_HC_KICK_CPU: the next HLT is over at once; set by any vCPU */
+		/* Kept over INIT: */
+		bool enforced; /* only those that CPUID shows: KVM_CAP_ENFORCE_PV_FEATURE_CPUID */
+		u64 run_delay; /* of this thread: what the guest knows of */
+	} pv;
 
 	/* Instruction emulation and I/O that userspace answers. */
 	struct mv_emul emul;
@@ -363,6 +391,7 @@ struct mv_vcpu {
 	struct pid __rcu *pid; /* of the last thread that ran it */
 	bool preempted; /* the thread lost its CPU while it would run on */
 	struct rcuwait wait;
+	u32 halt_poll_ns; /* how long to look for an event before it sleeps in HLT */
 	int id; /* as given to KVM_CREATE_VCPU */
 	int idx; /* in vm->vcpus */
 	u64 stats[MV_NR_STATS]; /* enum mv_exit_reason, then enum mv_stat; others read them */
@@ -397,6 +426,16 @@ struct mv_mmu {
 
 /* ---- the virtual machine ---------------------------------------------- */
 
+/* kvmclock: ns(host_tsc) = @ns + (host_tsc - @tsc) * rate + @offset. pv/clock.c's own. */
+struct mv_clock {
+	struct mutex lock; /* all but @node */
+	struct list_head node; /* of all VMs' clocks */
+	bool master; /* that line serves all vCPUs; else @tsc and @ns mean nothing */
+	u64 tsc, ns; /* ns: the host's time */
+	u64 offset; /* of the guest's time to the host's */
+	u64 wall; /* MSR_KVM_WALL_CLOCK */
+};
+
 struct mv_vm {
 	struct mm_struct *mm; /* the creator's, by mmgrab() */
 	refcount_t refs; /* one a descriptor */
@@ -422,6 +461,7 @@ struct mv_vm {
 	bool split_irqchip; /* local APICs only; set while there are no vCPUs */
 	u32 nr_ioapic_routes; /* with it: GSIs below are pins of userspace's IOAPIC */
 	unsigned long eoi_vectors[256 / BITS_PER_LONG]; /* whose EOI an IOAPIC has to know */
+	bool apic_access_page; /* with mv_apicv: may be mapped, see mv_apic_map_update() */
 	u32 x2apic_api; /* KVM_X2APIC_API_*, of KVM_CAP_X2APIC_API */
 
 	struct mv_bus __rcu *pio_bus, *mmio_bus; /* io/bus.c */
@@ -451,6 +491,9 @@ struct mv_vm {
 
 	struct mv_msr_filter __rcu *msr_filter; /* srcu, vm->lock; NULL: none */
 	bool all_msrs_exit; /* as the filter denies one that guests have without exits */
+
+	struct mv_clock clock;
+	s64 halt_poll_ns; /* KVM_CAP_HALT_POLL: limit of the vCPUs'; -1: the module's */
 };
 
 /* vCPUs below this index are whole. */
@@ -558,6 +601,11 @@ struct mv_host {
 
 extern struct mv_host mv_host; /* main.c */
 extern bool mv_dump_on_failure; /* module parameter: dump */
+/*
+ * The processor virtualizes local APICs, and delivers the interrupts in the IRR
+ * by itself: module parameter apicv, and the hardware can.
+ */
+extern bool mv_apicv;
 
 /* ---- main.c, vm.c, vcpu.c ---------------------------------------------- */
 
@@ -571,6 +619,8 @@ void mv_vcpu_destroy(struct mv_vcpu *vcpu);
 void mv_vcpu_reset(struct mv_vcpu *vcpu, bool init);
 bool mv_vcpu_runnable(struct mv_vcpu *vcpu);
 void mv_vcpu_yield(struct mv_vcpu *me);
+bool mv_vcpu_yield_to(struct mv_vcpu *vcpu); /* if it was preempted; true: it runs now */
+void mv_vcpu_block(struct mv_vcpu *vcpu); /* halt.c: until it can run, or for a signal */
 int mv_guest_mode_work(void); /* work.c: 0, or -EINTR for a signal */
 
 static inline bool mv_is_bsp(struct mv_vcpu *vcpu)
@@ -662,9 +712,10 @@ int mv_set_dr(struct mv_vcpu *vcpu, int dr, u64 val);
 u64 mv_effective_dr7(struct mv_vcpu *vcpu);
 u32 mv_exception_intercepts(struct mv_vcpu *vcpu); /* bits: vectors */
 bool mv_debug_exit(struct mv_vcpu *vcpu, u8 vector, u64 payload); /* true: for userspace */
+u64 mv_linear_rip(struct mv_vcpu *vcpu);
 
 /* As vcpu->features, of a guest that has all that can be given to one. */
-extern u32 mv_supported_features[NCAPINTS];
+extern u32 mv_supported_features[MV_NR_FEATURE_WORDS];
 
 /* Bits of a guest-physical address that are reserved in CR3 and table entries. */
 static inline u64 mv_reserved_gpa(struct mv_vcpu *vcpu)
@@ -672,7 +723,8 @@ static inline u64 mv_reserved_gpa(struct mv_vcpu *vcpu)
 	return ~0ull << vcpu->maxphyaddr;
 }
 
-static inline bool mv_guest_has(struct mv_vcpu *vcpu, unsigned int feature) /* X86_FEATURE_* */
+/* @feature: X86_FEATURE_*, MV_FEATURE_PV() */
+static inline bool mv_guest_has(struct mv_vcpu *vcpu, unsigned int feature)
 {
 	return vcpu->features[feature / 32] & BIT(feature % 32);
 }
@@ -684,6 +736,7 @@ static inline bool mv_supported(unsigned int feature)
 
 int mv_cpuid_init(void);
 void mv_cpuid_derive(struct mv_vcpu *vcpu); /* what follows from CPUID; at creation too */
+void mv_cpuid_derive_pv(struct mv_vcpu *vcpu); /* of it, the paravirtual services */
 void mv_cpuid(struct mv_vcpu *vcpu); /* the instruction, on the vCPU's registers */
 void mv_cpuid_runtime_update(struct mv_vcpu *vcpu); /* OSXSAVE, leaf 0xd sizes, APIC bit... */
 bool mv_cpuid_has_mwait(struct mv_vcpu *vcpu);
@@ -756,6 +809,7 @@ int mv_clear_dirty_log(struct mv_vm *vm, const struct kvm_clear_dirty_log *log);
 #define MV_CPU_LOG_ENTRIES 512
 int mv_cpu_log_create(struct mv_vcpu *vcpu);
 void mv_cpu_log_full(struct mv_vcpu *vcpu);
+void mv_mmu_zap_page(struct mv_vm *vm, gfn_t gfn); /* take its leaf away */
 
 /**
  * mv_mmu_fault() - map the page at @gpa for @access (MV_ACCESS_*)
@@ -838,13 +892,51 @@ bool mv_lapic_mmio(struct mv_vcpu *vcpu, gpa_t gpa, void *data, int len, bool wr
 bool mv_lapic_mmio_hit(struct mv_vcpu *vcpu, gpa_t gpa);
 void mv_lapic_set_version(struct mv_vcpu *vcpu); /* by its CPUID */
 bool mv_lapic_takes_pic(struct mv_vcpu *vcpu);
+void mv_lapic_written(struct mv_vcpu *vcpu, u32 reg); /* MV_EXIT_APIC_WRITE */
+void mv_lapic_eoi(struct mv_vcpu *vcpu, u8 vector); /* it is over, say so to the IOAPIC */
+void mv_lapic_tell_backend(struct mv_vcpu *vcpu); /* MV_REQ_APIC */
 bool mv_apic_has_events(struct mv_vcpu *vcpu); /* INIT or SIPI waits */
 int mv_apic_take_events(struct mv_vcpu *vcpu); /* in the run loop */
+int mv_set_pv_eoi(struct mv_vcpu *vcpu, u32 msr, u64 val, bool host);
+void mv_pv_eoi_sync(struct mv_vcpu *vcpu); /* in the vCPU's thread; sleeps */
 void mv_apic_map_update(struct mv_vm *vm); /* a vCPU was added to vm->vcpus; sleeps */
 /* Only with a local APIC: */
 bool mv_irq_pending(struct mv_vcpu *vcpu); /* an interrupt could be taken, RFLAGS.IF apart */
+bool mv_pic_pending(struct mv_vcpu *vcpu); /* one of the PIC could */
 int mv_irq_take(struct mv_vcpu *vcpu); /* interrupt acknowledge: the vector, -1 none */
-int mv_irq_tpr_below(struct mv_vcpu *vcpu); /* CR8 to intercept below for the highest IRR; -1 */
+/* Before entry: what the backend has to know of requests; @blocked: of none. */
+void mv_irq_tell_backend(struct mv_vcpu *vcpu, bool blocked);
+
+/* ---- pv/ ----------------------------------------------------------------- */
+
+int mv_hypercall(struct mv_vcpu *vcpu); /* returns as an exit handler */
+int mv_hypercall_ud(struct mv_vcpu *vcpu); /* #UD: the other vendor's hypercall, perhaps */
+
+int mv_write_versioned(struct mv_vm *vm, gpa_t gpa, void *data, size_t len, size_t offset);
+
+/* steal.c */
+int mv_set_steal_time(struct mv_vcpu *vcpu, u32 msr, u64 val, bool host);
+void mv_steal_time_update(struct mv_vcpu *vcpu); /* before entry, for MV_REQ_STEAL_TIME */
+void mv_steal_time_preempted(struct mv_vcpu *vcpu); /* by the scheduler, its lock held */
+void mv_steal_time_loaded(struct mv_vcpu *vcpu); /* preemption is off */
+
+/* clock.c */
+#define MV_CLOCK_FLAGS (KVM_CLOCK_TSC_STABLE | KVM_CLOCK_REALTIME | KVM_CLOCK_HOST_TSC)
+void mv_clock_init(void);
+void mv_clock_exit(void);
+void mv_clock_init_vm(struct mv_vm *vm);
+void mv_clock_destroy_vm(struct mv_vm *vm); /* before its vCPUs go */
+void mv_clock_restart_all(void); /* the host's clock is not what it was */
+void mv_clock_check(struct mv_vm *vm); /* a vCPU was added; sleeps */
+void mv_clock_tsc_changed(struct mv_vcpu *vcpu); /* its offset or rate; sleeps */
+void mv_clock_update(struct mv_vcpu *vcpu); /* before entry, for MV_REQ_CLOCK */
+int mv_set_pv_clock(struct mv_vcpu *vcpu, u32 msr, u64 val, bool host);
+int mv_get_wall_clock(struct mv_vcpu *vcpu, u32 msr, u64 *val, bool host);
+int mv_set_wall_clock(struct mv_vcpu *vcpu, u32 msr, u64 val, bool host);
+long mv_kvmclock_ctrl(struct mv_vcpu *vcpu);
+long mv_get_clock(struct mv_vm *vm, struct kvm_clock_data __user *arg);
+long mv_set_clock(struct mv_vm *vm, const struct kvm_clock_data __user *arg);
+s64 mv_clock_pairing(struct mv_vcpu *vcpu, gpa_t gpa, u64 type); /* 0, or -KVM_E... */
 
 /* ---- io/bus.c: devices of the module on the PIO and the MMIO bus ---------- */
 

@@ -262,6 +262,11 @@ static bool valid_zero(struct mv_vcpu *vcpu, u32 msr, u64 val, bool host)
 	return !val;
 }
 
+static bool valid_bit_0(struct mv_vcpu *vcpu, u32 msr, u64 val, bool host)
+{
+	return val <= 1;
+}
+
 static bool valid_from_host(struct mv_vcpu *vcpu, u32 msr, u64 val, bool host)
 {
 	return host;
@@ -296,7 +301,8 @@ static bool valid_de_cfg(struct mv_vcpu *vcpu, u32 msr, u64 val, bool host)
  * @in_backend: the backend holds it
  * @offset: of its value in struct mv_msr_state, or NOT_STORED
  * @value: of a constant one
- * @feature: the guest needs this X86_FEATURE_* to have it (0: none; X86_FEATURE_FPU is 0)
+ * @feature: the guest needs this X86_FEATURE_* or MV_FEATURE_PV() to have it (0: none;
+ *	X86_FEATURE_FPU is 0)
  * @valid: which values can be written; NULL: all
  * @get: for those that need code: as mv_get_msr()
  * @set: as mv_set_msr()
@@ -333,6 +339,7 @@ struct msr_row {
 #define FEATURE .is_feature = true
 #define IGNORED .ignored = true
 #define NEEDS(name) .feature = X86_FEATURE_##name
+#define NEEDS_PV(name) .feature = MV_FEATURE_PV(name)
 
 static const struct msr_row rows[] = {
 	CODE(MSR_IA32_TSC, 1, get_tsc, set_tsc, LISTED),
@@ -409,6 +416,21 @@ static const struct msr_row rows[] = {
 	CONSTANT(MSR_DRAM_ENERGY_STATUS, 1, 0),
 	CONSTANT(MSR_PP0_ENERGY_STATUS, 1, 0),
 	CONSTANT(MSR_PP1_ENERGY_STATUS, 1, 0),
+
+	/* Paravirtual services. */
+	CODE(MSR_KVM_WALL_CLOCK, 1, mv_get_wall_clock, mv_set_wall_clock, LISTED,
+	     NEEDS_PV(CLOCKSOURCE)),
+	CODE(MSR_KVM_WALL_CLOCK_NEW, 1, mv_get_wall_clock, mv_set_wall_clock, LISTED,
+	     NEEDS_PV(CLOCKSOURCE2)),
+	STORED(MSR_KVM_SYSTEM_TIME, 1, pv_clock, LISTED, .set = mv_set_pv_clock,
+	       NEEDS_PV(CLOCKSOURCE)),
+	STORED(MSR_KVM_SYSTEM_TIME_NEW, 1, pv_clock, LISTED, .set = mv_set_pv_clock,
+	       NEEDS_PV(CLOCKSOURCE2)),
+	STORED(MSR_KVM_STEAL_TIME, 1, pv_steal_time, LISTED, .set = mv_set_steal_time,
+	       NEEDS_PV(STEAL_TIME)),
+	STORED(MSR_KVM_PV_EOI_EN, 1, pv_eoi, LISTED, .set = mv_set_pv_eoi, NEEDS_PV(PV_EOI)),
+	STORED(MSR_KVM_POLL_CONTROL, 1, pv_poll_control, LISTED, .valid = valid_bit_0,
+	       NEEDS_PV(POLL_CONTROL)),
 
 	/* AMD. */
 	STORED(MSR_AMD64_DE_CFG, 1, de_cfg, FEATURE, .valid = valid_de_cfg),
@@ -598,6 +620,7 @@ int __init mv_msr_init(void)
 	new_vcpu.pat = 0x0007040600070406ull; /* SDM vol. 3A, table 12-12 */
 	new_vcpu.misc_enable = MISC_ENABLE_NO_PMU;
 	new_vcpu.feature_control = FEAT_CTL_LOCKED;
+	new_vcpu.pv_poll_control = 1;
 	new_vcpu.arch_capabilities = arch_capabilities();
 	/* Intel has the revision in the upper half. SDM vol. 3A, 10.11.7.1. */
 	new_vcpu.ucode_rev = boot_cpu_data.microcode;

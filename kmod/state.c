@@ -200,6 +200,8 @@ static int get_mp_state(struct mv_vcpu *vcpu, void *buf)
 	if (vcpu->lapic && mv_apic_has_events(vcpu))
 		mv_apic_take_events(vcpu);
 	mp->mp_state = vcpu->mp_state;
+	if (mp->mp_state == KVM_MP_STATE_HALTED && vcpu->pv.unhalted)
+		mp->mp_state = KVM_MP_STATE_RUNNABLE;
 	return 0;
 }
 

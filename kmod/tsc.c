@@ -18,6 +18,7 @@ void mv_set_tsc_offset(struct mv_vcpu *vcpu, u64 offset)
 {
 	vcpu->tsc_offset = offset;
 	mv_backend->update_tsc(vcpu);
+	mv_clock_tsc_changed(vcpu);
 }
 
 /*
@@ -68,6 +69,7 @@ static int set_rate(struct mv_vcpu *vcpu, u32 khz)
 	vcpu->tsc_khz = khz;
 	vcpu->tsc_ratio = ratio;
 	mv_backend->update_tsc(vcpu);
+	mv_clock_tsc_changed(vcpu);
 	return 0;
 }
 

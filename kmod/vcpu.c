@@ -12,6 +12,7 @@
 #include <linux/uaccess.h>
 #include <asm/debugreg.h>
 #include <asm/fpu/xcr.h>
+#include <asm/tsc.h>
 #include <trace/events/ipi.h>
 
 #include "backend.h"
@@ -27,11 +28,23 @@ void mv_cache_reg(struct mv_vcpu *vcpu, enum mv_lazy_reg reg)
 
 /* ---- load and put: which vCPU's control block and MSRs a CPU holds ---- */
 
+/* What the guest is to know of its coming to a CPU. */
+static void set_cpu(struct mv_vcpu *vcpu, int cpu)
+{
+	/* TSCs that the host does not trust: time is told anew on each CPU. */
+	if (unlikely(vcpu->msr.pv_clock & KVM_MSR_ENABLED) && !READ_ONCE(vcpu->vm->clock.master) &&
+	    (vcpu->cpu != cpu || check_tsc_unstable()))
+		mv_request(vcpu, MV_REQ_CLOCK);
+	if (unlikely(vcpu->msr.pv_steal_time & KVM_MSR_ENABLED))
+		mv_steal_time_loaded(vcpu);
+	vcpu->cpu = cpu;
+}
+
 static void vcpu_sched_in(struct preempt_notifier *n, int cpu)
 {
 	struct mv_vcpu *vcpu = container_of(n, struct mv_vcpu, preempt);
 
-	vcpu->cpu = cpu;
+	set_cpu(vcpu, cpu);
 	WRITE_ONCE(vcpu->preempted, false);
 	vcpu->l1tf_flush_l1d = true;
 	vcpu->host_pkru = read_pkru();
@@ -45,6 +58,8 @@ static void vcpu_sched_out(struct preempt_notifier *n, struct task_struct *next)
 	/* It would run on; it does not sleep. */
 	if (task_is_running(current))
 		WRITE_ONCE(vcpu->preempted, true);
+	if (unlikely(vcpu->msr.pv_steal_time & KVM_MSR_ENABLED))
+		mv_steal_time_preempted(vcpu);
 	mv_call(put)(vcpu);
 }
 
@@ -56,7 +71,7 @@ static struct preempt_ops mv_preempt_ops = {
 static void vcpu_load(struct mv_vcpu *vcpu)
 {
 	preempt_disable();
-	vcpu->cpu = smp_processor_id();
+	set_cpu(vcpu, smp_processor_id());
 	vcpu->host_pkru = read_pkru();
 	preempt_notifier_register(&vcpu->preempt);
 	mv_call(load)(vcpu);
@@ -126,7 +141,7 @@ void mv_request_all(struct mv_vm *vm, enum mv_request req, bool wait)
 
 /* ---- directed yield ---- */
 
-static bool yield_to_vcpu(struct mv_vcpu *vcpu)
+bool mv_vcpu_yield_to(struct mv_vcpu *vcpu)
 {
 	struct task_struct *task;
 	bool yielded;
@@ -162,7 +177,7 @@ void mv_vcpu_yield(struct mv_vcpu *me)
 
 		idx = (last + i) % nr;
 		vcpu = xa_load(&vm->vcpus, idx);
-		if (vcpu != me && yield_to_vcpu(vcpu)) {
+		if (vcpu != me && mv_vcpu_yield_to(vcpu)) {
 			WRITE_ONCE(vm->last_yielded_to, idx);
 			return;
 		}
@@ -180,30 +195,12 @@ bool mv_vcpu_runnable(struct mv_vcpu *vcpu)
 	case KVM_MP_STATE_RUNNABLE:
 		return true;
 	case KVM_MP_STATE_HALTED:
-		return vcpu->pending.any ||
+		return vcpu->pending.any || READ_ONCE(vcpu->pv.unhalted) ||
 		       ((vcpu->nmi_pending || atomic_read(&vcpu->nmi_queued)) &&
 			!mv_backend->nmi_masked(vcpu)) ||
 		       (mv_want_irq(vcpu) && mv_call(irq_allowed)(vcpu));
 	default:
 		return false;
-	}
-}
-
-/* Sleep until the vCPU can run, or a signal is there. */
-static void vcpu_block(struct mv_vcpu *vcpu)
-{
-	prepare_to_rcuwait(&vcpu->wait);
-	for (;;) {
-		set_current_state(TASK_INTERRUPTIBLE);
-		if (mv_vcpu_runnable(vcpu) || signal_pending(current))
-			break;
-		schedule();
-	}
-	finish_rcuwait(&vcpu->wait);
-
-	if (mv_vcpu_runnable(vcpu) && vcpu->mp_state == KVM_MP_STATE_HALTED) {
-		vcpu->mp_state = KVM_MP_STATE_RUNNABLE;
-		mv_request(vcpu, MV_REQ_EVENT);
 	}
 }
 
@@ -219,6 +216,10 @@ static int handle_requests(struct mv_vcpu *vcpu)
 		vcpu->run->eoi.vector = vcpu->eoi_vector;
 		return 0;
 	}
+	if (mv_take_request(vcpu, MV_REQ_STEAL_TIME))
+		mv_steal_time_update(vcpu);
+	if (mv_take_request(vcpu, MV_REQ_APIC))
+		mv_lapic_tell_backend(vcpu);
 	if (mv_take_request(vcpu, MV_REQ_TLB_FLUSH)) {
 		/* On the CPU where the vCPU is to run; a migration makes the request again. */
 		preempt_disable();
@@ -227,6 +228,8 @@ static int handle_requests(struct mv_vcpu *vcpu)
 	}
 	if (mv_take_request(vcpu, MV_REQ_MSR_EXITS))
 		mv_backend->update_msr_exits(vcpu);
+	if (mv_take_request(vcpu, MV_REQ_CLOCK))
+		mv_clock_update(vcpu);
 	if (mv_take_request(vcpu, MV_REQ_EVENT) | mv_take_request(vcpu, MV_REQ_NMI))
 		mv_update_events(vcpu);
 	return 1;
@@ -298,6 +301,9 @@ static __always_inline bool exit_is_fast(struct mv_vcpu *vcpu)
 		return false;
 	if (mv_backend->skip_fetches && !vcpu->exit.insn_len)
 		return false;
+	/* Of the local APIC, which may have to look at the guest's memory. */
+	if (vcpu->exit.reason == MV_EXIT_RDMSR)
+		return !vcpu->pv.eoi_offered;
 	return vcpu->exit.reason != MV_EXIT_WRMSR || mv_wrmsr_is_fast(vcpu);
 }
 
@@ -375,7 +381,7 @@ static int vcpu_loop(struct mv_vcpu *vcpu)
 			if (r <= 0)
 				return r;
 		} else {
-			vcpu_block(vcpu);
+			mv_vcpu_block(vcpu);
 		}
 
 		if (__xfer_to_guest_mode_work_pending()) {
@@ -413,7 +419,7 @@ static int run_locked(struct mv_vcpu *vcpu)
 		/* An application processor waits for INIT and SIPI. */
 		if (mv_immediate_exit(run))
 			return -EINTR;
-		vcpu_block(vcpu);
+		mv_vcpu_block(vcpu);
 		if (signal_pending(current)) {
 			run->exit_reason = KVM_EXIT_INTR;
 			return -EINTR;
@@ -450,11 +456,12 @@ static int run_locked(struct mv_vcpu *vcpu)
 	return vcpu_loop(vcpu);
 }
 
-/* For mv_vcpu_yield(): whose thread this is. */
+/* For mv_vcpu_yield() and the steal time: whose thread this is. */
 static void set_pid(struct mv_vcpu *vcpu, struct pid *pid)
 {
 	struct pid *old = rcu_dereference_protected(vcpu->pid, lockdep_is_held(&vcpu->mutex));
 
+	vcpu->pv.run_delay = current->sched_info.run_delay;
 	rcu_assign_pointer(vcpu->pid, get_pid(pid));
 	if (old) {
 		synchronize_rcu();
@@ -480,6 +487,7 @@ static long vcpu_run(struct mv_vcpu *vcpu)
 	if (unlikely(vcpu->vm->disabled_exits & KVM_X86_DISABLE_EXITS_HLT) &&
 	    mv_backend->take_halt && mv_backend->take_halt(vcpu))
 		vcpu->mp_state = KVM_MP_STATE_HALTED;
+	mv_pv_eoi_sync(vcpu);
 	mv_fpu_put(vcpu);
 	if (unlikely(vcpu->run->kvm_valid_regs))
 		mv_store_sync_regs(vcpu);
@@ -519,6 +527,10 @@ void mv_vcpu_reset(struct mv_vcpu *vcpu, bool init)
 	vcpu->nmi_pending = 0;
 	atomic_set(&vcpu->nmi_queued, 0);
 	vcpu->complete = NULL;
+	memset(&vcpu->pv, 0, offsetof(struct mv_pv, enforced));
+	vcpu->msr.pv_clock = 0;
+	vcpu->msr.pv_steal_time = 0;
+	vcpu->msr.pv_eoi = 0;
 	vcpu->dr6 = MV_DR6_RESET;
 	vcpu->dr7 = MV_DR7_RESET;
 	memset(vcpu->dr, 0, sizeof(vcpu->dr));
@@ -638,6 +650,19 @@ static long user_interrupt(struct mv_vcpu *vcpu, const struct kvm_interrupt __us
 	return 0;
 }
 
+static long vcpu_enable_cap(struct mv_vcpu *vcpu, const struct kvm_enable_cap __user *arg)
+{
+	struct kvm_enable_cap cap;
+
+	if (copy_from_user(&cap, arg, sizeof(cap)))
+		return -EFAULT;
+	if (cap.flags || cap.cap != KVM_CAP_ENFORCE_PV_FEATURE_CPUID)
+		return -EINVAL;
+	vcpu->pv.enforced = cap.args[0];
+	mv_cpuid_derive_pv(vcpu);
+	return 0;
+}
+
 static long vcpu_ioctl_locked(struct mv_vcpu *vcpu, unsigned int nr, unsigned long arg)
 {
 	switch (nr) {
@@ -648,6 +673,10 @@ static long vcpu_ioctl_locked(struct mv_vcpu *vcpu, unsigned int nr, unsigned lo
 	case KVM_NMI:
 		mv_inject_nmi(vcpu);
 		return 0;
+	case KVM_KVMCLOCK_CTRL:
+		return mv_kvmclock_ctrl(vcpu);
+	case KVM_ENABLE_CAP:
+		return vcpu_enable_cap(vcpu, (void __user *)arg);
 	default:
 		return mv_state_ioctl(vcpu, nr, arg);
 	}
@@ -795,6 +824,7 @@ static long vcpu_publish(struct mv_vcpu *vcpu)
 	smp_store_release(&vm->nr_vcpus, vm->nr_vcpus + 1);
 	if (vcpu->lapic)
 		mv_apic_map_update(vm);
+	mv_clock_check(vm);
 	return fd;
 }
 

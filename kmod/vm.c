@@ -25,6 +25,7 @@ static void vm_destroy(struct mv_vm *vm)
 	unsigned long i;
 
 	mv_irqchip_destroy(vm);
+	mv_clock_destroy_vm(vm);
 	/* No second-stage fault can come any more; the notifier must not find freed vCPUs. */
 	mv_mmu_stop_vm(vm);
 	xa_for_each(&vm->vcpus, i, vcpu)
@@ -55,7 +56,7 @@ void mv_vm_put(struct mv_vm *vm)
 /* What KVM does against the architecture, and so does minivirt unless it is told not to. */
 #define MV_QUIRKS                                                             \
 	(KVM_X86_QUIRK_LINT0_REENABLED | KVM_X86_QUIRK_MISC_ENABLE_NO_MWAIT | \
-	 KVM_X86_QUIRK_MWAIT_NEVER_UD_FAULTS)
+	 KVM_X86_QUIRK_MWAIT_NEVER_UD_FAULTS | KVM_X86_QUIRK_FIX_HYPERCALL_INSN)
 #define MV_MANUAL_LOG_FLAGS (KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE | KVM_DIRTY_LOG_INITIALLY_SET)
 
 /* What KVM_CHECK_EXTENSION answers; all that is not here is 0. */
@@ -129,6 +130,10 @@ static const struct {
 	{ KVM_CAP_X86_MSR_FILTER, 1 },
 	{ KVM_CAP_DISABLE_QUIRKS2, MV_QUIRKS },
 	{ KVM_CAP_VM_DISABLE_NX_HUGE_PAGES, 1 },
+	{ KVM_CAP_HALT_POLL, 1 },
+	{ KVM_CAP_ADJUST_CLOCK, MV_CLOCK_FLAGS },
+	{ KVM_CAP_KVMCLOCK_CTRL, 1 },
+	{ KVM_CAP_ENFORCE_PV_FEATURE_CPUID, 1 },
 	{ MINIVIRT_CAP_INFO, 1 },
 };
 
@@ -280,6 +285,11 @@ static long vm_enable_cap(struct mv_vm *vm, const struct kvm_enable_cap __user *
 		return set_manual_log(vm, cap.args[0]);
 	case KVM_CAP_VM_DISABLE_NX_HUGE_PAGES:
 		return disable_nx_huge_pages(vm, cap.args[0]);
+	case KVM_CAP_HALT_POLL:
+		if (cap.args[0] > U32_MAX)
+			return -EINVAL;
+		WRITE_ONCE(vm->halt_poll_ns, cap.args[0]);
+		return 0;
 	default:
 		return -EINVAL;
 	}
@@ -380,6 +390,10 @@ static long vm_ioctl(struct file *file, unsigned int nr, unsigned long arg)
 		return set_identity_map_addr(vm, uarg);
 	case KVM_X86_SET_MSR_FILTER:
 		return mv_set_msr_filter(vm, uarg);
+	case KVM_GET_CLOCK:
+		return mv_get_clock(vm, uarg);
+	case KVM_SET_CLOCK:
+		return mv_set_clock(vm, uarg);
 	case KVM_SET_BOOT_CPU_ID:
 		return set_boot_cpu(vm, arg);
 	case KVM_IOEVENTFD:
@@ -422,6 +436,7 @@ static struct mv_vm *vm_alloc(void)
 	if (!vm)
 		return ERR_PTR(-ENOMEM);
 	refcount_set(&vm->refs, 1);
+	vm->halt_poll_ns = -1;
 	mutex_init(&vm->lock);
 	mutex_init(&vm->slots_lock);
 	spin_lock_init(&vm->irq_lock);
@@ -439,6 +454,7 @@ static struct mv_vm *vm_alloc(void)
 	r = mv_mmu_init_vm(vm);
 	if (r)
 		goto drop;
+	mv_clock_init_vm(vm);
 	atomic_inc(&vm_count);
 	return vm;
 drop:

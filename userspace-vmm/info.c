@@ -22,7 +22,7 @@ static const struct {
 	{ MINIVIRT_FEATURE_AD_BITS, "ad-bits", "accessed and dirty bits in the second stage" },
 	{ MINIVIRT_FEATURE_PAGE_2M, "page-2m", "2 MiB second-stage pages" },
 	{ MINIVIRT_FEATURE_PAGE_1G, "page-1g", "1 GiB second-stage pages" },
-	{ MINIVIRT_FEATURE_APICV, "apicv", "APIC-register virtualization" },
+	{ MINIVIRT_FEATURE_APICV, "apicv", "APIC virtualization and virtual-interrupt delivery" },
 	{ MINIVIRT_FEATURE_PREEMPTION_TIMER, "preemption-timer", "VMX-preemption timer" },
 	{ MINIVIRT_FEATURE_TSC_SCALING, "tsc-scaling", "TSC multiplier" },
 	{ MINIVIRT_FEATURE_XSAVES, "xsaves", "XSAVES in the guest" },
@@ -30,6 +30,7 @@ static const struct {
 	{ MINIVIRT_FEATURE_VGIF, "vgif", "virtual GIF" },
 	{ MINIVIRT_FEATURE_PLE, "ple", "PAUSE-loop exiting" },
 	{ MINIVIRT_FEATURE_PML, "pml", "page-modification logging" },
+	{ MINIVIRT_FEATURE_TPR_SHADOW, "tpr-shadow", "CR8 without exits" },
 };
 
 void usage_info(FILE *out)

@@ -91,11 +91,27 @@ static void map_add_logical(struct mv_apic_map *map, struct mv_vcpu *vcpu)
 	map->model = model;
 }
 
+/* One second-stage table serves all vCPUs: that page is the APIC's for all of them or for none. */
+static bool all_xapic_at_default_base(struct mv_vm *vm)
+{
+	const u64 mask = PAGE_MASK | XAPIC_ENABLE | X2APIC_ENABLE;
+	struct mv_vcpu *vcpu;
+	int i;
+
+	mv_for_each_vcpu(i, vcpu, vm) {
+		if ((READ_ONCE(vcpu->apic_base) & mask) !=
+		    (APIC_DEFAULT_PHYS_BASE | XAPIC_ENABLE))
+			return false;
+	}
+	return true;
+}
+
 void mv_apic_map_update(struct mv_vm *vm)
 {
 	struct mv_apic_map *map, *old;
 	struct mv_vcpu *vcpu;
 	unsigned long flags;
+	bool access_page;
 	u32 size = 256;
 	int i;
 
@@ -120,7 +136,12 @@ void mv_apic_map_update(struct mv_vm *vm)
 		map->nr_vcpus = i;
 	}
 	old = rcu_replace_pointer(vm->apic_map, map, lockdep_is_held(&vm->irq_lock));
+	access_page = vm->apic_access_page;
+	WRITE_ONCE(vm->apic_access_page, mv_apicv && all_xapic_at_default_base(vm));
+	access_page &= !vm->apic_access_page;
 	spin_unlock_irqrestore(&vm->irq_lock, flags);
+	if (access_page)
+		mv_mmu_zap_page(vm, gpa_to_gfn(APIC_DEFAULT_PHYS_BASE));
 	if (old)
 		kfree_rcu(old, rcu);
 }
@@ -233,6 +254,19 @@ static int deliver_to_set(struct mv_vcpu *const *dst, unsigned long set,
 	for_each_set_bit(i, &set, 16)
 		ret += mv_lapic_accept(dst[i], irq, self);
 	return ret;
+}
+
+struct mv_vcpu *mv_apic_find(struct mv_vm *vm, u32 id)
+{
+	struct mv_vcpu *vcpu = NULL;
+	struct mv_apic_map *map;
+
+	rcu_read_lock();
+	map = rcu_dereference(vm->apic_map);
+	if (map && id < map->size)
+		vcpu = map->phys[array_index_nospec(id, map->size)];
+	rcu_read_unlock();
+	return vcpu; /* which lives as long as the VM */
 }
 
 int mv_apic_deliver(struct mv_vm *vm, const struct mv_apic_irq *irq, struct mv_vcpu *self)

@@ -97,6 +97,13 @@ void mv_apic_timer_init(struct mv_lapic *lapic)
 	lapic->timer.hrtimer.function = apic_timer_fn;
 }
 
+void mv_apic_timer_sync(struct mv_lapic *lapic)
+{
+	WRITE_ONCE(lapic->timer.mode, lapic_reg(lapic, APIC_LVTT) & (APIC_LVT_TIMER_PERIODIC |
+								     APIC_LVT_TIMER_TSCDEADLINE));
+	lapic->timer.divide = divider(lapic_reg(lapic, APIC_TDCR));
+}
+
 /* Without waiting for an expiry on its way: it finds nothing to do. */
 void mv_apic_timer_stop(struct mv_lapic *lapic)
 {
@@ -114,8 +121,8 @@ void mv_apic_timer_stop(struct mv_lapic *lapic)
 /* Counting from @count, which is the initial count unless state is restored. */
 void mv_apic_timer_start(struct mv_lapic *lapic, u32 count)
 {
-	u64 unit = divider(lapic_reg(lapic, APIC_TDCR));
 	struct mv_apic_timer *t = &lapic->timer;
+	u64 unit = t->divide;
 	unsigned long flags;
 
 	mv_apic_timer_stop(lapic);
@@ -139,8 +146,7 @@ u32 mv_apic_timer_count(struct mv_lapic *lapic)
 		left = max_t(s64, ktime_sub(t->expiry, ktime_get()), 0);
 	raw_spin_unlock_irqrestore(&t->lock, flags);
 	/* A period that was too short for the host shows as the initial count. */
-	return min_t(u64, left / divider(lapic_reg(lapic, APIC_TDCR)),
-		     lapic_reg(lapic, APIC_TMICT));
+	return min_t(u64, left / t->divide, lapic_reg(lapic, APIC_TMICT));
 }
 
 /* A running count goes on from where it is, at the new rate. */
@@ -149,6 +155,7 @@ void mv_apic_timer_set_divider(struct mv_lapic *lapic, u32 tdcr)
 	u32 count = mv_apic_timer_count(lapic);
 
 	lapic_set_reg(lapic, APIC_TDCR, tdcr);
+	mv_apic_timer_sync(lapic);
 	if (count)
 		mv_apic_timer_start(lapic, count);
 }

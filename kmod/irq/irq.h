@@ -5,10 +5,12 @@
  * Locks.  vm->irq_lock covers the PICs, the IOAPIC and the PIT; it is taken
  * with interrupts off, as lines are raised from any context.  A local APIC
  * belongs to its vCPU's thread and takes no lock; what others may touch is
- * atomic: they set bits in the IRR, the TMR, irr_rows, esr and
- * vcpu->apic_events.  Its timer has a lock of its own.  The map from APIC IDs
- * to vCPUs is read under RCU and rebuilt under irq_lock; GSI routes are read
- * under vm->srcu or irq_lock and replaced under irq_lock.
+ * atomic: they set bits in the TMR, pir, pir_rows, esr and vcpu->apic_events.
+ * With mv_apicv the processor changes the registers too, while it is in the
+ * guest: TPR, IRR, ISR, and what the guest writes.  Its timer has a lock of its
+ * own.  The map from APIC IDs to vCPUs is read under RCU and rebuilt under
+ * irq_lock; GSI routes are read under vm->srcu or irq_lock and replaced under
+ * irq_lock.
  */
 #ifndef MV_IRQ_H
 #define MV_IRQ_H
@@ -37,6 +39,9 @@
  * @armed_offset: vcpu->tsc_offset at that time
  * @expiry: counting modes: when the count reaches zero; 0: stopped
  * @period: counting modes: from the initial count to zero, in ns
+ * @mode: bits of the LVT entry: what was last acted upon, as the processor may
+ *	have written another into the register
+ * @divide: by this, 1 to 128; likewise
  *
  * A deadline that moves to a later time does not touch @hrtimer: when it
  * comes, it starts itself again for what @deadline is then.
@@ -49,21 +54,32 @@ struct mv_apic_timer {
 	u64 armed_offset;
 	ktime_t expiry;
 	u64 period;
+	u32 mode;
+	u32 divide;
 };
 
 /**
  * struct mv_lapic - a local APIC
  * @regs: the registers, a page laid out as the hardware's; in x2APIC mode the
  *	ICR is one 64-bit register at APIC_ICR
- * @irr_rows: atomic; a bit clear: that 32-bit register of the IRR is zero
- * @isr_rows: a bit set: that register of the ISR is not zero
+ * @pir: atomic; requests on their way into the IRR
+ * @pir_rows: atomic; a bit clear: those 32 bits of @pir are zero
+ * @irr_rows: a bit set: that register of the IRR is not zero; unused with mv_apicv
+ * @isr_rows: likewise, of the ISR
+ * @irr_changed: the backend does not know the highest request yet; with mv_apicv
+ * @sw_enabled, @lint0_nmi: of SPIV and LVT0, as last acted upon, see @timer.mode
  * @esr: atomic; errors since the last write to the ESR
  */
 struct mv_lapic {
 	struct mv_vcpu *vcpu;
 	u8 *regs;
+	DECLARE_BITMAP(pir, 256);
+	unsigned long pir_rows;
 	unsigned long irr_rows;
 	unsigned long isr_rows;
+	bool irr_changed;
+	bool sw_enabled;
+	bool lint0_nmi;
 	unsigned long esr;
 	struct mv_apic_timer timer;
 };
@@ -130,10 +146,12 @@ void mv_lapic_local(struct mv_lapic *lapic, u32 lvt, struct mv_vcpu *self);
 
 /* apicmap.c: returns the number of APICs that accepted; -1 may tell that there was none to ask. */
 int mv_apic_deliver(struct mv_vm *vm, const struct mv_apic_irq *irq, struct mv_vcpu *self);
+struct mv_vcpu *mv_apic_find(struct mv_vm *vm, u32 id); /* by its physical ID; NULL */
 void mv_apic_map_destroy(struct mv_vm *vm);
 
 /* apictimer.c */
 void mv_apic_timer_init(struct mv_lapic *lapic);
+void mv_apic_timer_sync(struct mv_lapic *lapic); /* mode and divider from the registers */
 void mv_apic_timer_stop(struct mv_lapic *lapic);
 void mv_apic_timer_start(struct mv_lapic *lapic, u32 count); /* counting modes */
 void mv_apic_timer_set_divider(struct mv_lapic *lapic, u32 tdcr);
@@ -141,8 +159,7 @@ u32 mv_apic_timer_count(struct mv_lapic *lapic); /* the current count */
 
 static inline u32 lapic_timer_mode(struct mv_lapic *lapic)
 {
-	return lapic_reg(lapic, APIC_LVTT) &
-	       (APIC_LVT_TIMER_PERIODIC | APIC_LVT_TIMER_TSCDEADLINE);
+	return READ_ONCE(lapic->timer.mode);
 }
 
 /* ---- the chips of a VM --------------------------------------------------- */
@@ -195,14 +212,7 @@ static inline struct mv_irqchip *mv_chips(struct mv_vm *vm)
 	return smp_load_acquire(&vm->irqchip);
 }
 
-/* irq_lock held */
-static inline void mv_set_eoi_vectors(struct mv_vm *vm, const unsigned long *vectors)
-{
-	int i;
-
-	for (i = 0; i < ARRAY_SIZE(vm->eoi_vectors); i++)
-		WRITE_ONCE(vm->eoi_vectors[i], vectors[i]);
-}
+void mv_set_eoi_vectors(struct mv_vm *vm, const unsigned long *vectors); /* irq_lock held */
 
 /* All with irq_lock held unless said otherwise; the set functions return as mv_set_irq(). */
 void mv_pic_init(struct mv_irqchip *chips);

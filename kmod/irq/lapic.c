@@ -3,6 +3,7 @@
  * The local APIC: SDM vol. 3A, chapter 11.
  */
 #include <linux/slab.h>
+#include <uapi/linux/kvm_para.h>
 
 #include "backend.h"
 #include "irq.h"
@@ -51,11 +52,13 @@ static void set_irr(struct mv_lapic *lapic, u8 vector, bool level, struct mv_vcp
 		else
 			clear_bit(bit, tmr);
 	}
-	/* Whoever set it first has woken the vCPU, or is about to. */
-	if (test_and_set_bit(bit, lapic_row(lapic, APIC_IRR, vector)))
+	if (vcpu == self && test_bit(bit, lapic_row(lapic, APIC_IRR, vector)))
 		return;
-	if (!test_bit(row, &lapic->irr_rows))
-		set_bit(row, &lapic->irr_rows);
+	/* Whoever set it first has woken the vCPU, or is about to. */
+	if (test_and_set_bit(vector, lapic->pir))
+		return;
+	if (!test_bit(row, &lapic->pir_rows))
+		set_bit(row, &lapic->pir_rows);
 
 	mv_request(vcpu, MV_REQ_EVENT);
 	if (vcpu != self)
@@ -166,35 +169,62 @@ int mv_apic_take_events(struct mv_vcpu *vcpu)
 
 /* ---- priority ------------------------------------------------------------- */
 
-static int highest_irr(struct mv_lapic *lapic)
+/*
+ * The IRR is the vCPU thread's and, in the guest, the processor's, which does
+ * not expect others to write there (SDM vol. 3C, 25.11.4): what they request
+ * comes in here.  Who sets a bit of pir sets the row's after it.
+ */
+static void take_pir(struct mv_lapic *lapic)
 {
 	unsigned long rows;
-	u32 bits, *irr;
+	u32 bits;
 	int row;
 
-	while ((rows = READ_ONCE(lapic->irr_rows))) {
+	if (!READ_ONCE(lapic->pir_rows))
+		return;
+	rows = xchg(&lapic->pir_rows, 0);
+	for_each_set_bit(row, &rows, 8) {
+		bits = xchg((u32 *)lapic->pir + row, 0);
+		if (!bits)
+			continue;
+		*lapic_regp(lapic, APIC_IRR + row * 0x10) |= bits;
+		__set_bit(row, &lapic->irr_rows);
+	}
+	lapic->irr_changed = true;
+}
+
+/* Of the 256-bit register @reg, of which no more than @rows are not zero. */
+static int highest(struct mv_lapic *lapic, u32 reg, unsigned long rows)
+{
+	u32 bits;
+	int row;
+
+	/* The processor does not keep count. */
+	for (rows = mv_apicv ? 0xff : rows; rows; __clear_bit(row, &rows)) {
 		row = __fls(rows);
-		irr = lapic_regp(lapic, APIC_IRR + row * 0x10);
-		bits = READ_ONCE(*irr);
+		bits = lapic_reg(lapic, reg + row * 0x10);
 		if (bits)
 			return row * 32 + __fls(bits);
-		/* Who sets an IRR bit meanwhile may have found the row's bit still set. */
-		clear_bit(row, &lapic->irr_rows);
-		smp_mb__after_atomic(); /* Pairs with test_and_set_bit() in set_irr(). */
-		if (READ_ONCE(*irr))
-			set_bit(row, &lapic->irr_rows);
 	}
 	return -1;
 }
 
+static int highest_irr(struct mv_lapic *lapic)
+{
+	take_pir(lapic);
+	return highest(lapic, APIC_IRR, lapic->irr_rows);
+}
+
 static int highest_isr(struct mv_lapic *lapic)
 {
-	int row;
+	return highest(lapic, APIC_ISR, lapic->isr_rows);
+}
 
-	if (!lapic->isr_rows)
-		return -1;
-	row = __fls(lapic->isr_rows);
-	return row * 32 + __fls(lapic_reg(lapic, APIC_ISR + row * 0x10));
+static void clear_vector(struct mv_lapic *lapic, u32 reg, unsigned long *rows, u8 vector)
+{
+	__clear_bit(vector & 31, lapic_row(lapic, reg, vector));
+	if (!lapic_reg(lapic, reg + (vector >> 5) * 0x10))
+		__clear_bit(vector >> 5, rows);
 }
 
 /* SDM vol. 3A, 11.8.3.1 */
@@ -211,14 +241,19 @@ static int deliverable(struct mv_lapic *lapic)
 {
 	int irr;
 
-	if (!lapic->irr_rows || !lapic_hw_enabled(lapic))
-		return -1;
 	irr = highest_irr(lapic);
+	if (irr < 0 || !lapic_hw_enabled(lapic))
+		return -1;
 	return irr >> 4 > (int)processor_priority(lapic) >> 4 ? irr : -1;
 }
 
+static gpa_t pv_eoi_gpa(struct mv_vcpu *vcpu)
+{
+	return vcpu->msr.pv_eoi & ~(u64)KVM_MSR_ENABLED;
+}
+
 /* The PIC, which may be userspace's, asks for an interrupt. */
-static bool pic_pending(struct mv_vcpu *vcpu)
+bool mv_pic_pending(struct mv_vcpu *vcpu)
 {
 	struct mv_irqchip *chips = mv_chips(vcpu->vm);
 	bool output = chips ? READ_ONCE(chips->pic.output) : vcpu->user_irq >= 0;
@@ -228,7 +263,24 @@ static bool pic_pending(struct mv_vcpu *vcpu)
 
 bool mv_irq_pending(struct mv_vcpu *vcpu)
 {
-	return deliverable(vcpu->lapic) >= 0 || pic_pending(vcpu);
+	if (unlikely(vcpu->pv.eoi_offered) && highest_irr(vcpu->lapic) >= 0)
+		mv_pv_eoi_sync(vcpu);
+	return deliverable(vcpu->lapic) >= 0 || mv_pic_pending(vcpu);
+}
+
+/*
+ * If no interrupt waits for the end of this one, and no device, then the guest
+ * may end it by clearing a byte in memory. One that comes meanwhile takes the
+ * offer back: who makes a request has MV_REQ_EVENT seen before the next entry.
+ */
+static void offer_pv_eoi(struct mv_lapic *lapic, int vector)
+{
+	static const u8 offered = KVM_PV_EOI_ENABLED;
+	struct mv_vcpu *vcpu = lapic->vcpu;
+
+	if (highest_irr(lapic) >= 0 || test_bit(vector, vcpu->vm->eoi_vectors))
+		return;
+	vcpu->pv.eoi_offered = !mv_write_guest(vcpu->vm, pv_eoi_gpa(vcpu), &offered, 1);
 }
 
 int mv_irq_take(struct mv_vcpu *vcpu)
@@ -236,33 +288,65 @@ int mv_irq_take(struct mv_vcpu *vcpu)
 	struct mv_lapic *lapic = vcpu->lapic;
 	int vector;
 
-	if (pic_pending(vcpu))
+	if (mv_pic_pending(vcpu))
 		return mv_chips(vcpu->vm) ? mv_pic_take(vcpu->vm) : mv_take_user_irq(vcpu);
+	if (mv_apicv)
+		return -1;
 
 	vector = deliverable(lapic);
 	if (vector >= 0) {
-		clear_bit(vector & 31, lapic_row(lapic, APIC_IRR, vector));
+		clear_vector(lapic, APIC_IRR, &lapic->irr_rows, vector);
 		__set_bit(vector & 31, lapic_row(lapic, APIC_ISR, vector));
 		__set_bit(vector >> 5, &lapic->isr_rows);
+		if (unlikely(vcpu->msr.pv_eoi & KVM_MSR_ENABLED))
+			offer_pv_eoi(lapic, vector);
 	}
 	return vector;
 }
 
-int mv_irq_tpr_below(struct mv_vcpu *vcpu)
+/* The class that TPR holds back: when CR8 falls below it, it is time to look again. */
+static int tpr_below(struct mv_lapic *lapic)
 {
-	struct mv_lapic *lapic = vcpu->lapic;
-	int irr;
+	int irr = highest_irr(lapic);
 
-	if (!lapic->irr_rows)
-		return -1;
-	irr = highest_irr(lapic);
 	return irr >= 0 && irr >> 4 <= lapic_reg(lapic, APIC_TASKPRI) >> 4 ? irr >> 4 : -1;
 }
 
-/* The priority fell, or a request may have come: look again before entry. */
+void mv_irq_tell_backend(struct mv_vcpu *vcpu, bool blocked)
+{
+	struct mv_lapic *lapic = vcpu->lapic;
+
+	if (!mv_apicv) {
+		if (mv_backend->update_cr8_intercept)
+			mv_backend->update_cr8_intercept(vcpu, blocked ? -1 : tpr_below(lapic));
+		return;
+	}
+	take_pir(lapic);
+	if (lapic->irr_changed || blocked) {
+		blocked |= !lapic_hw_enabled(lapic);
+		mv_call(set_rvi)(vcpu, blocked ? 0 : max(highest_irr(lapic), 0));
+		lapic->irr_changed = blocked;
+	}
+}
+
+/* The backend does not know the mode, what is in service, or whose EOI matters. */
+static void apic_changed(struct mv_lapic *lapic)
+{
+	if (mv_apicv)
+		mv_request(lapic->vcpu, MV_REQ_APIC);
+}
+
+void mv_lapic_tell_backend(struct mv_vcpu *vcpu)
+{
+	mv_backend->update_apic(vcpu, max(highest_isr(vcpu->lapic), 0), vcpu->vm->eoi_vectors);
+	vcpu->lapic->irr_changed = true;
+	mv_request(vcpu, MV_REQ_EVENT);
+}
+
+/* The priority fell: look again before entry.  The processor does so by itself. */
 static void recheck(struct mv_lapic *lapic)
 {
-	if (READ_ONCE(lapic->irr_rows))
+	if (!mv_apicv && (lapic->irr_rows || READ_ONCE(lapic->pir_rows)))
 		mv_request(lapic->vcpu, MV_REQ_EVENT);
 }
 
@@ -296,19 +380,74 @@ static void broadcast_eoi(struct mv_lapic *lapic, u8 vector)
 	}
 }
 
+void mv_lapic_eoi(struct mv_vcpu *vcpu, u8 vector)
+{
+	if (test_bit(vector, vcpu->vm->eoi_vectors))
+		broadcast_eoi(vcpu->lapic, vector);
+}
+
+void mv_set_eoi_vectors(struct mv_vm *vm, const unsigned long *vectors)
+{
+	struct mv_vcpu *vcpu;
+	int i;
+
+	lockdep_assert_held(&vm->irq_lock);
+	if (bitmap_equal(vectors, vm->eoi_vectors, 256))
+		return;
+	for (i = 0; i < ARRAY_SIZE(vm->eoi_vectors); i++)
+		WRITE_ONCE(vm->eoi_vectors[i], vectors[i]);
+	if (!mv_apicv)
+		return;
+	mv_for_each_vcpu(i, vcpu, vm) {
+		mv_request(vcpu, MV_REQ_APIC);
+		mv_vcpu_kick(vcpu);
+	}
+}
+
 static void end_of_interrupt(struct mv_lapic *lapic)
 {
-	int vector = highest_isr(lapic);
+	int vector;
 
+	/* Of two, the first was this way. */
+	mv_pv_eoi_sync(lapic->vcpu);
+	vector = highest_isr(lapic);
 	if (vector < 0)
 		return;
-	__clear_bit(vector & 31, lapic_row(lapic, APIC_ISR, vector));
-	if (!lapic_reg(lapic, APIC_ISR + (vector >> 5) * 0x10))
-		__clear_bit(vector >> 5, &lapic->isr_rows);
-
-	if (test_bit(vector, lapic->vcpu->vm->eoi_vectors))
-		broadcast_eoi(lapic, vector);
+	clear_vector(lapic, APIC_ISR, &lapic->isr_rows, vector);
+	apic_changed(lapic);
+	mv_lapic_eoi(lapic->vcpu, vector);
 	recheck(lapic);
+}
+
+/* ---- the EOI without an exit: Documentation/hypercalls.md ------------------- */
+
+int mv_set_pv_eoi(struct mv_vcpu *vcpu, u32 msr, u64 val, bool host)
+{
+	gpa_t gpa = val & ~(u64)KVM_MSR_ENABLED;
+	u8 unused;
+
+	if (gpa & 3 || (val & KVM_MSR_ENABLED && mv_read_guest(vcpu->vm, gpa, &unused, 1)))
+		return 1;
+	mv_pv_eoi_sync(vcpu);
+	vcpu->msr.pv_eoi = val;
+	return 0;
+}
+
+/* Whatever looks at the ISR has to know whether the guest has taken the offer. */
+void mv_pv_eoi_sync(struct mv_vcpu *vcpu)
+{
+	static const u8 withdrawn;
+	u8 byte;
+
+	if (likely(!vcpu->pv.eoi_offered))
+		return;
+	vcpu->pv.eoi_offered = false;
+	if (mv_read_guest(vcpu->vm, pv_eoi_gpa(vcpu), &byte, 1))
+		return;
+	if (byte & KVM_PV_EOI_ENABLED)
+		mv_write_guest(vcpu->vm, pv_eoi_gpa(vcpu), &withdrawn, 1);
+	else
+		end_of_interrupt(vcpu->lapic);
 }
 
 /* ---- sending -------------------------------------------------------------- */
@@ -348,12 +487,12 @@ static void set_lvt0(struct mv_lapic *lapic, u32 val)
 {
 	const u32 bits = APIC_MODE_MASK | APIC_LVT_MASKED;
 	struct mv_irqchip *chips = mv_chips(lapic->vcpu->vm);
-	bool was = (lapic_reg(lapic, APIC_LVT0) & bits) == APIC_DM_NMI;
-	bool is = (val & bits) == APIC_DM_NMI;
+	bool nmi = (val & bits) == APIC_DM_NMI;
 
 	lapic_set_reg(lapic, APIC_LVT0, val);
 	if (chips)
-		atomic_add(is - was, &chips->lint0_nmi);
+		atomic_add(nmi - lapic->lint0_nmi, &chips->lint0_nmi);
+	lapic->lint0_nmi = nmi;
 	/* The output of the PIC may be seen from now on. */
 	mv_request(lapic->vcpu, MV_REQ_EVENT);
 }
@@ -363,6 +502,7 @@ static void set_lvtt(struct mv_lapic *lapic, u32 val)
 	u32 old = lapic_timer_mode(lapic);
 
 	lapic_set_reg(lapic, APIC_LVTT, val);
+	mv_apic_timer_sync(lapic);
 	/* SDM vol. 3A, 11.5.4.1: to and from TSC-deadline mode disarms. */
 	if ((old ^ lapic_timer_mode(lapic)) & APIC_LVT_TIMER_TSCDEADLINE) {
 		lapic_set_reg(lapic, APIC_TMICT, 0);
@@ -373,7 +513,6 @@ static void set_lvtt(struct mv_lapic *lapic, u32 val)
 static void set_spiv(struct mv_lapic *lapic, u32 val)
 {
 	bool on = val & APIC_SPIV_APIC_ENABLED;
-	bool was = lapic_reg(lapic, APIC_SPIV) & APIC_SPIV_APIC_ENABLED;
 	int i;
 
 	lapic_set_reg(lapic, APIC_SPIV, val);
@@ -385,8 +524,9 @@ static void set_spiv(struct mv_lapic *lapic, u32 val)
 		else
 			lapic_set_reg(lapic, lvts[i], masked);
 	}
-	if (on != was)
+	if (on != lapic->sw_enabled)
 		map_changed(lapic);
+	lapic->sw_enabled = on;
 }
 
 /* SDM vol. 3A, 11.12.10.2 */
@@ -414,10 +554,12 @@ static int write_reg(struct mv_lapic *lapic, u32 reg, u32 val)
 		send_ipi(lapic, val, GET_XAPIC_DEST_FIELD(lapic_reg(lapic, APIC_ICR2)));
 		return 0;
 	case APIC_TMICT:
-		if (lapic_timer_mode(lapic) != APIC_LVT_TIMER_TSCDEADLINE) {
-			lapic_set_reg(lapic, reg, val);
-			mv_apic_timer_start(lapic, val);
+		if (lapic_timer_mode(lapic) == APIC_LVT_TIMER_TSCDEADLINE) {
+			lapic_set_reg(lapic, reg, 0);
+			return 0;
 		}
+		lapic_set_reg(lapic, reg, val);
+		mv_apic_timer_start(lapic, val);
 		return 0;
 	case APIC_TDCR:
 		mv_apic_timer_set_divider(lapic, val & TDCR_BITS);
@@ -507,6 +649,7 @@ static int read_reg(struct mv_lapic *lapic, u32 reg, u32 *val)
 	    !(reg == APIC_LVTCMCI && mv_mce_has_cmci(lapic->vcpu)))
 		return 1;
 
+	mv_pv_eoi_sync(lapic->vcpu);
 	if (reg == APIC_PROCPRI)
 		*val = processor_priority(lapic);
 	else if (reg == APIC_TMCCT)
@@ -547,6 +690,12 @@ int mv_lapic_msr(struct mv_vcpu *vcpu, u32 msr, u64 *val, bool write)
 		return 1;
 	*val = low;
 	return 0;
+}
+
+/* The processor has let the guest write the register at @reg: act upon it. */
+void mv_lapic_written(struct mv_vcpu *vcpu, u32 reg)
+{
+	write_reg(vcpu->lapic, reg, lapic_reg(vcpu->lapic, reg));
 }
 
 bool mv_lapic_mmio_hit(struct mv_vcpu *vcpu, gpa_t gpa)
@@ -610,8 +759,11 @@ static void set_mode(struct mv_vcpu *vcpu, u64 base)
 		lapic_set_reg(lapic, APIC_ID, vcpu->id);
 		lapic_set_reg(lapic, APIC_LDR, x2apic_ldr(vcpu->id));
 	}
-	if (changed & (XAPIC_ENABLE | X2APIC_ENABLE))
+	if (changed) {
+		apic_changed(lapic);
 		map_changed(lapic);
+		recheck(lapic); /* enabled with requests in the IRR */
+	}
 }
 
 /* SDM vol. 3A, 11.12.5: the legal transitions. */
@@ -667,9 +819,11 @@ void mv_lapic_reset(struct mv_vcpu *vcpu, bool init)
 	mv_apic_timer_stop(lapic);
 	set_lvt0(lapic, APIC_LVT_MASKED);
 	memset(lapic->regs, 0, PAGE_SIZE);
+	bitmap_zero(lapic->pir, 256);
 	lapic->irr_rows = 0;
 	lapic->isr_rows = 0;
 	lapic->esr = 0;
+	lapic->sw_enabled = false;
 
 	lapic_set_reg(lapic, APIC_ID, id);
 	lapic_set_reg(lapic, APIC_LDR, ldr);
@@ -681,6 +835,8 @@ void mv_lapic_reset(struct mv_vcpu *vcpu, bool init)
 	/* The firmware that would wire the PIC to the boot processor may be missing. */
 	if (mv_is_bsp(vcpu) && mv_has_quirk(vcpu->vm, KVM_X86_QUIRK_LINT0_REENABLED))
 		set_lvt0(lapic, APIC_DM_EXTINT);
+	mv_apic_timer_sync(lapic);
+	apic_changed(lapic);
 	map_changed(lapic);
 }
 
@@ -701,6 +857,7 @@ int mv_lapic_get_state(struct mv_vcpu *vcpu, struct kvm_lapic_state *s)
 	if (!lapic)
 		return -EINVAL;
 
+	take_pir(lapic);
 	memcpy(s->regs, lapic->regs, sizeof(s->regs));
 	*state_reg(s, APIC_PROCPRI) = processor_priority(lapic);
 	*state_reg(s, APIC_TMCCT) = mv_apic_timer_count(lapic);
@@ -736,17 +893,21 @@ int mv_lapic_set_state(struct mv_vcpu *vcpu, const struct kvm_lapic_state *s)
 	mv_lapic_set_version(vcpu);
 
 	lapic->esr = 0;
-	lapic->irr_rows = 0xff;
+	lapic->sw_enabled = lapic_reg(lapic, APIC_SPIV) & APIC_SPIV_APIC_ENABLED;
+	bitmap_zero(lapic->pir, 256);
+	lapic->irr_rows = 0;
 	lapic->isr_rows = 0;
 	for (row = 0; row < 8; row++) {
-		if (lapic_reg(lapic, APIC_ISR + row * 0x10))
-			lapic->isr_rows |= BIT(row);
+		__assign_bit(row, &lapic->irr_rows, lapic_reg(lapic, APIC_IRR + row * 0x10));
+		__assign_bit(row, &lapic->isr_rows, lapic_reg(lapic, APIC_ISR + row * 0x10));
 	}
 
+	mv_apic_timer_sync(lapic);
 	if (lapic_timer_mode(lapic) == APIC_LVT_TIMER_PERIODIC && !count)
 		count = lapic_reg(lapic, APIC_TMICT);
 	mv_apic_timer_start(lapic, count);
 	map_changed(lapic);
+	apic_changed(lapic);
 	mv_request(vcpu, MV_REQ_EVENT);
 	return 0;
 }

@@ -9,6 +9,7 @@
  */
 #include <linux/mm.h>
 #include <linux/sched/signal.h>
+#include <asm/apicdef.h>
 
 #include "compat.h"
 #include "mmu.h"
@@ -153,6 +154,21 @@ out:
 	return r;
 }
 
+/*
+ * The APIC-access page, whose address alone matters: the processor turns
+ * accesses to it into accesses to the APIC of the vCPU.
+ */
+static int get_apic_page(struct mv_fault *f)
+{
+	if (f->map.gfn != gpa_to_gfn(APIC_DEFAULT_PHYS_BASE) ||
+	    !READ_ONCE(f->vm->apic_access_page))
+		return MV_FAULT_MMIO;
+	f->map.pfn = mv_backend->apic_access_pfn;
+	f->map.level = 1;
+	f->map.writable = true;
+	return 0;
+}
+
 /* ---- into the tables ---- */
 
 static bool stale(const struct mv_fault *f)
@@ -162,6 +178,9 @@ static bool stale(const struct mv_fault *f)
 	hva_t start = f->hva & ~(size - 1);
 
 	lockdep_assert_held(&mmu->lock);
+	/* It may have been cleared; who did that zaps after what is entered now. */
+	if (!f->slot && !READ_ONCE(f->vm->apic_access_page))
+		return true;
 	if (mmu->invalidate_seq != f->seq)
 		return true;
 	return mmu->invalidate_in_progress && start < mmu->invalidate_end &&
@@ -177,7 +196,7 @@ static int map_locked(struct mv_fault *f, struct list_head *tables)
 	read_lock(&mmu->lock);
 	if (!stale(f)) {
 		r = mv_pt_map(mmu, &f->map, tables);
-		if (!r && f->map.writable && !f->map.clean)
+		if (!r && f->map.writable && !f->map.clean && f->slot)
 			mv_mark_page_dirty(f->vm, f->slot, f->map.gfn);
 	}
 	read_unlock(&mmu->lock);
@@ -204,17 +223,21 @@ static int map_page(struct mv_fault *f)
 
 	for (;;) {
 		r = map_locked(f, &tables);
-		if (likely(r <= 0))
+		if (likely(!r) || r == -EAGAIN)
 			break;
+		/*
+		 * Make room, and use it: were this fault to begin again, one of the tables
+		 * that the guest walks before could bring the same large leaf back.
+		 */
+		if (r == -EBUSY) {
+			mv_mmu_zap_page(f->vm, f->map.gfn);
+			continue;
+		}
 		r = add_tables(&tables, r);
 		if (r)
 			break;
 	}
 	mv_pt_free(&tables);
-	if (unlikely(r == -EBUSY)) {
-		mv_mmu_zap_page(f->vm, f->map.gfn);
-		r = -EAGAIN;
-	}
 	return r;
 }
 
@@ -227,13 +250,16 @@ static int handle_fault(struct mv_fault *f)
 	/* Before the slots and the host's page are looked at; pairs with publish() in slot.c. */
 	smp_rmb();
 	f->slot = mv_slot_find(f->vm, f->map.gfn);
-	if (!f->slot || (write && (f->slot->flags & KVM_MEM_READONLY)))
-		return MV_FAULT_MMIO;
-	f->hva = mv_slot_hva(f->slot, f->map.gfn);
-
-	r = get_ram(f);
-	if (r == -EFAULT)
-		r = get_pfnmap(f);
+	if (unlikely(!f->slot)) {
+		r = get_apic_page(f);
+	} else if (write && (f->slot->flags & KVM_MEM_READONLY)) {
+		r = MV_FAULT_MMIO;
+	} else {
+		f->hva = mv_slot_hva(f->slot, f->map.gfn);
+		r = get_ram(f);
+		if (r == -EFAULT)
+			r = get_pfnmap(f);
+	}
 	return r ?: map_page(f);
 }
 

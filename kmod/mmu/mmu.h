@@ -73,9 +73,6 @@ static inline hva_t mv_slot_hva(const struct mv_slot *slot, gfn_t gfn)
 
 int mv_cmpxchg_user(void __user *user, u64 *old, u64 new, size_t len);
 
-/* notifier.c */
-void mv_mmu_zap_page(struct mv_vm *vm, gfn_t gfn);
-
 static inline void mv_flush_all(struct mv_vm *vm)
 {
 	atomic64_inc(&vm->tlb_flushes);

@@ -139,7 +139,6 @@ static const struct mmu_notifier_ops mv_notifier_ops = {
 	.free_notifier = free_notifier,
 };
 
-/* Make room where a fault found a leaf that it could not replace. */
 void mv_mmu_zap_page(struct mv_vm *vm, gfn_t gfn)
 {
 	LIST_HEAD(freed);

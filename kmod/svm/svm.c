@@ -294,7 +294,8 @@ static int __init svm_setup(void)
 	if (r)
 		return r;
 
-	b->features = MINIVIRT_FEATURE_VPID | MINIVIRT_FEATURE_AD_BITS | MINIVIRT_FEATURE_PAGE_2M;
+	b->features = MINIVIRT_FEATURE_VPID | MINIVIRT_FEATURE_AD_BITS | MINIVIRT_FEATURE_PAGE_2M |
+		      MINIVIRT_FEATURE_TPR_SHADOW;
 	if (boot_cpu_has(X86_FEATURE_GBPAGES)) {
 		svm_pt_format.max_level = 3;
 		b->features |= MINIVIRT_FEATURE_PAGE_1G;

@@ -52,6 +52,11 @@ struct vmx_control {
 	u32 *result;
 };
 
+/* What mv_apicv stands for. */
+#define VMX_APICV                                                                          \
+	(SECONDARY_EXEC_VIRTUALIZE_APIC_ACCESSES | SECONDARY_EXEC_VIRTUALIZE_X2APIC_MODE | \
+	 SECONDARY_EXEC_APIC_REGISTER_VIRT | SECONDARY_EXEC_VIRTUAL_INTR_DELIVERY)
+
 static const struct vmx_control vmx_controls[] __initconst = {
 	{ "pin-based controls", MSR_IA32_VMX_PINBASED_CTLS, MSR_IA32_VMX_TRUE_PINBASED_CTLS,
 	  PIN_BASED_EXT_INTR_MASK | PIN_BASED_NMI_EXITING | PIN_BASED_VIRTUAL_NMIS, 0,
@@ -59,6 +64,7 @@ static const struct vmx_control vmx_controls[] __initconst = {
 	{ "processor-based controls", MSR_IA32_VMX_PROCBASED_CTLS,
 	  MSR_IA32_VMX_TRUE_PROCBASED_CTLS,
 	  CPU_BASED_HLT_EXITING | CPU_BASED_CR8_LOAD_EXITING | CPU_BASED_CR8_STORE_EXITING |
+	  CPU_BASED_TPR_SHADOW |
 	  CPU_BASED_UNCOND_IO_EXITING | CPU_BASED_MOV_DR_EXITING |
 	  CPU_BASED_USE_TSC_OFFSETTING | CPU_BASED_MWAIT_EXITING |
 	  CPU_BASED_MONITOR_EXITING | CPU_BASED_RDPMC_EXITING |
@@ -70,7 +76,7 @@ static const struct vmx_control vmx_controls[] __initconst = {
 	  SECONDARY_EXEC_ENABLE_VPID | SECONDARY_EXEC_ENABLE_RDTSCP |
 	  SECONDARY_EXEC_ENABLE_INVPCID | SECONDARY_EXEC_WBINVD_EXITING |
 	  SECONDARY_EXEC_ENABLE_XSAVES | SECONDARY_EXEC_PAUSE_LOOP_EXITING |
-	  SECONDARY_EXEC_TSC_SCALING | SECONDARY_EXEC_ENABLE_PML,
+	  SECONDARY_EXEC_TSC_SCALING | SECONDARY_EXEC_ENABLE_PML | VMX_APICV,
 	  &vmx_caps.cpu2 },
 	{ "VM-exit controls", MSR_IA32_VMX_EXIT_CTLS, MSR_IA32_VMX_TRUE_EXIT_CTLS,
 	  VM_EXIT_HOST_ADDR_SPACE_SIZE | VM_EXIT_LOAD_IA32_EFER |
@@ -186,6 +192,11 @@ int __init vmx_setup_caps(struct mv_backend *backend)
 	vmx_caps.cr0_fixed = fixed & ~(X86_CR0_PE | X86_CR0_PG); /* unrestricted guest */
 	rdmsrl(MSR_IA32_VMX_CR4_FIXED0, vmx_caps.cr4_fixed);
 
+	backend->features |= MINIVIRT_FEATURE_TPR_SHADOW;
+	mv_apicv &= (vmx_caps.cpu2 & VMX_APICV) == VMX_APICV;
+	if (mv_apicv)
+		backend->features |= MINIVIRT_FEATURE_APICV;
+	vmx_caps.cpu2 &= ~VMX_APICV; /* see vmx_apic_controls() */
 	if (vmx_caps.cpu2 & SECONDARY_EXEC_ENABLE_VPID) {
 		vmx_caps.vpid = true;
 		backend->features |= MINIVIRT_FEATURE_VPID;

@@ -39,11 +39,16 @@ static const u8 vmx_reasons[] = {
 	[EXIT_REASON_MWAIT_INSTRUCTION] = MV_EXIT_MWAIT,
 	[EXIT_REASON_MONITOR_INSTRUCTION] = MV_EXIT_MONITOR,
 	[EXIT_REASON_PAUSE_INSTRUCTION] = MV_EXIT_PAUSE,
+	/* An interrupt that TPR has held back may come in. */
+	[EXIT_REASON_TPR_BELOW_THRESHOLD] = MV_EXIT_IRQ_WINDOW,
+	[EXIT_REASON_APIC_ACCESS] = MV_EXIT_APIC_ACCESS,
+	[EXIT_REASON_EOI_INDUCED] = MV_EXIT_EOI,
 	[EXIT_REASON_EPT_VIOLATION] = MV_EXIT_PAGE_FAULT,
 	[EXIT_REASON_INVEPT] = MV_EXIT_INVALID_OP,
 	[EXIT_REASON_INVVPID] = MV_EXIT_INVALID_OP,
 	[EXIT_REASON_WBINVD] = MV_EXIT_INVD,
 	[EXIT_REASON_XSETBV] = MV_EXIT_XSETBV,
+	[EXIT_REASON_APIC_WRITE] = MV_EXIT_APIC_WRITE,
 	[EXIT_REASON_INVPCID] = MV_EXIT_INVALID_OP,
 	[EXIT_REASON_VMFUNC] = MV_EXIT_INVALID_OP,
 	[EXIT_REASON_PML_FULL] = MV_EXIT_LOG_FULL,
@@ -59,11 +64,13 @@ static void vmx_requeue_event(struct vmx_vcpu *vmx)
 {
 	struct mv_pending *p = &vmx->vcpu.pending;
 	u32 info = vmcs_read(IDT_VECTORING_INFO_FIELD);
-	u8 vector = info & VECTORING_INFO_VECTOR_MASK;
+	u8 vector;
 
 	if (likely(!(info & VECTORING_INFO_VALID_MASK)))
 		return;
 
+	info = vmx_vectoring_info(&vmx->vcpu, info);
+	vector = info & VECTORING_INFO_VECTOR_MASK;
 	switch (info & VECTORING_INFO_TYPE_MASK) {
 	case INTR_TYPE_NMI_INTR:
 		p->nmi_injected = true;
@@ -231,6 +238,14 @@ void vmx_decode_exit(struct vmx_vcpu *vmx)
 		break;
 	case MV_EXIT_LOG_FULL:
 		vmx_decode_log_full(vmx);
+		break;
+	case MV_EXIT_APIC_ACCESS:
+		vmx_decode_apic_access(&vmx->vcpu);
+		vmx_requeue_event(vmx);
+		break;
+	case MV_EXIT_APIC_WRITE:
+	case MV_EXIT_EOI:
+		exit->apic = vmcs_read(EXIT_QUALIFICATION);
 		break;
 	case MV_EXIT_TASK_SWITCH:
 	case MV_EXIT_UNKNOWN:

@@ -189,14 +189,16 @@ static u32 vmx_unwanted_exits(struct mv_vcpu *vcpu)
 {
 	u32 off = vcpu->vm->disabled_exits;
 
-	return (off & KVM_X86_DISABLE_EXITS_HLT && vcpu->lapic ? CPU_BASED_HLT_EXITING : 0) |
+	return (vcpu->lapic ? CPU_BASED_CR8_LOAD_EXITING | CPU_BASED_CR8_STORE_EXITING :
+			      CPU_BASED_TPR_SHADOW) |
+	       (off & KVM_X86_DISABLE_EXITS_HLT && vcpu->lapic ? CPU_BASED_HLT_EXITING : 0) |
 	       (off & KVM_X86_DISABLE_EXITS_MWAIT ?
 			CPU_BASED_MWAIT_EXITING | CPU_BASED_MONITOR_EXITING : 0);
 }
 
 static u32 vmx_secondary_controls(struct mv_vcpu *vcpu)
 {
-	u32 cpu2 = vmx_caps.cpu2;
+	u32 cpu2 = vmx_caps.cpu2 | vmx_apic_controls(vcpu);
 
 	/* Without its CPUID bit an instruction is undefined for the guest. */
 	if (!mv_guest_has(vcpu, X86_FEATURE_RDTSCP))
@@ -220,10 +222,11 @@ static void vmx_write_constant_state(struct vmx_vcpu *vmx)
 	vmcs_write(PIN_BASED_VM_EXEC_CONTROL, vmx_caps.pin);
 	vmcs_write(CPU_BASED_VM_EXEC_CONTROL, vmx->cpu_ctl);
 	vmx_update_msr_exits(vcpu);
-	vmcs_write(SECONDARY_VM_EXEC_CONTROL, vmx_secondary_controls(vcpu));
+	vmx->cpu2 = 0;
+	vmx_write_cpu2(vcpu);
+	vmx_init_apic(vmx);
 	vmcs_write(VM_EXIT_CONTROLS, vmx_caps.exit);
 	vmcs_write(VM_ENTRY_CONTROLS, vmx_caps.entry);
-	vmcs_write(MSR_BITMAP, __pa(vmx_msr_bitmap));
 	vmcs_write(VMCS_LINK_POINTER, ~0ull);
 	vmcs_write(PAGE_FAULT_ERROR_CODE_MASK, 0);
 	vmcs_write(PAGE_FAULT_ERROR_CODE_MATCH, 0);
@@ -401,9 +404,24 @@ void vmx_write_efer(struct mv_vcpu *vcpu, u64 val)
 	vmcs_write(GUEST_IA32_EFER, val);
 }
 
+void vmx_write_cpu2(struct mv_vcpu *vcpu)
+{
+	u32 cpu2 = vmx_secondary_controls(vcpu);
+	struct vmx_vcpu *vmx = to_vmx(vcpu);
+
+	if (cpu2 == vmx->cpu2)
+		return;
+	/* Accesses to the APIC-access page may be cached. SDM vol. 3C, 29.4.4.1. */
+	if ((cpu2 ^ vmx->cpu2) & SECONDARY_EXEC_VIRTUALIZE_APIC_ACCESSES)
+		mv_request(vcpu, MV_REQ_TLB_FLUSH);
+	vmx->cpu2 = cpu2;
+	vmcs_write(SECONDARY_VM_EXEC_CONTROL, cpu2);
+	vmcs_write(MSR_BITMAP, __pa(vmx_msr_bitmap_for(cpu2)));
+}
+
 void vmx_cpuid_changed(struct mv_vcpu *vcpu)
 {
-	vmcs_write(SECONDARY_VM_EXEC_CONTROL, vmx_secondary_controls(vcpu));
+	vmx_write_cpu2(vcpu);
 	/* Which CR4 bits the guest owns depends on what it may set. */
 	vmx_set_cr4(vcpu, mv_cr4(vcpu));
 }

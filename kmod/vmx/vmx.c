@@ -551,8 +551,11 @@ static int __init vmx_setup(void)
 
 	r = vmx_alloc_vmxon();
 	if (!r)
+		r = vmx_setup_apicv(&mv_vmx_backend);
+	if (!r)
 		r = vmx_setup_l1tf();
 	if (r) {
+		vmx_free_apicv();
 		vmx_free_vmxon();
 		free_page((unsigned long)vmx_msr_bitmap);
 	}
@@ -562,6 +565,7 @@ static int __init vmx_setup(void)
 static void vmx_unsetup(void)
 {
 	vmx_unsetup_l1tf();
+	vmx_free_apicv();
 	vmx_free_vmxon();
 	free_page((unsigned long)vmx_msr_bitmap);
 }
@@ -596,6 +600,8 @@ struct mv_backend mv_vmx_backend __refdata = {
 	.set_int_shadow = vmx_set_int_shadow,
 	.nmi_masked = vmx_nmi_masked,
 	.set_nmi_masked = vmx_set_nmi_masked,
+	.update_cr8_intercept = vmx_update_cr8_intercept,
+	.update_apic = vmx_update_apic,
 	.update_debug = vmx_update_debug,
 	.update_tsc = vmx_update_tsc,
 	.cpuid_changed = vmx_cpuid_changed,
@@ -612,5 +618,6 @@ struct mv_backend mv_vmx_backend __refdata = {
 	.nmi_allowed = vmx_nmi_allowed,
 	.irq_window = vmx_irq_window,
 	.nmi_window = vmx_nmi_window,
+	.set_rvi = vmx_set_rvi,
 	.flush_tlb = vmx_flush_tlb,
 };

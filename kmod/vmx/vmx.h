@@ -10,7 +10,8 @@
 /* What the capability MSRs allow and this module uses: the same on every CPU. */
 struct vmx_caps {
 	u32 revision; /* VMCS revision identifier */
-	u32 pin, cpu, cpu2, exit, entry; /* the controls of a new VMCS */
+	/* The controls of a new VMCS; of TPR shadow and CR8 exits one or the other */
+	u32 pin, cpu, cpu2, exit, entry;
 	u64 cr0_fixed, cr4_fixed; /* bits that must be 1 in VMX operation */
 	bool ept_ad;
 	bool vpid;
@@ -40,7 +41,8 @@ struct vmx_vcpu {
 	bool syscall_msrs_loaded;
 	bool tsc_aux_loaded;
 	u16 vpid;
-	u32 cpu_ctl; /* primary processor-based controls as written */
+	u32 cpu_ctl, cpu2; /* processor-based controls as written */
+	u8 tpr_threshold; /* as written */
 	struct vmx_host_state host;
 };
 
@@ -101,12 +103,25 @@ void vmx_set_dt(struct mv_vcpu *vcpu, bool idt, const struct kvm_dtable *dt);
 void vmx_set_cr0(struct mv_vcpu *vcpu, u64 val);
 void vmx_set_cr4(struct mv_vcpu *vcpu, u64 val);
 void vmx_write_efer(struct mv_vcpu *vcpu, u64 val);
+void vmx_write_cpu2(struct mv_vcpu *vcpu);
 void vmx_cpuid_changed(struct mv_vcpu *vcpu);
 void vmx_update_debug(struct mv_vcpu *vcpu);
 void vmx_cache_reg(struct mv_vcpu *vcpu, enum mv_lazy_reg reg);
 void vmx_read_pdptrs(struct mv_vcpu *vcpu);
 void vmx_write_dirty_regs(struct mv_vcpu *vcpu);
 void vmx_dump(struct mv_vcpu *vcpu);
+
+/* apicv.c */
+int vmx_setup_apicv(struct mv_backend *backend);
+void vmx_free_apicv(void);
+void vmx_init_apic(struct vmx_vcpu *vmx);
+u32 vmx_apic_controls(struct mv_vcpu *vcpu);
+void *vmx_msr_bitmap_for(u32 cpu2);
+void vmx_update_apic(struct mv_vcpu *vcpu, u8 isr, const unsigned long *eoi_vectors);
+void vmx_set_rvi(struct mv_vcpu *vcpu, u8 irr);
+u32 vmx_vectoring_info(struct mv_vcpu *vcpu, u32 info);
+void vmx_update_cr8_intercept(struct mv_vcpu *vcpu, int tpr);
+void vmx_decode_apic_access(struct mv_vcpu *vcpu);
 
 /* exit.c */
 void vmx_decode_exit(struct vmx_vcpu *vmx);

@@ -29,7 +29,7 @@
 #define MINIVIRT_FEATURE_AD_BITS (1ULL << 1) /* accessed/dirty bits in EPT or NPT */
 #define MINIVIRT_FEATURE_PAGE_2M (1ULL << 2) /* 2 MiB second-stage leaves */
 #define MINIVIRT_FEATURE_PAGE_1G (1ULL << 3) /* 1 GiB second-stage leaves */
-#define MINIVIRT_FEATURE_APICV (1ULL << 4) /* APIC-register virtualization */
+#define MINIVIRT_FEATURE_APICV (1ULL << 4) /* APIC virtualization, virtual-interrupt delivery */
 #define MINIVIRT_FEATURE_PREEMPTION_TIMER (1ULL << 5) /* VMX-preemption timer */
 #define MINIVIRT_FEATURE_TSC_SCALING (1ULL << 6) /* TSC multiplier */
 #define MINIVIRT_FEATURE_XSAVES (1ULL << 7) /* XSAVES/XRSTORS in the guest */
@@ -37,6 +37,7 @@
 #define MINIVIRT_FEATURE_VGIF (1ULL << 9) /* SVM virtual GIF */
 #define MINIVIRT_FEATURE_PLE (1ULL << 10) /* PAUSE-loop exiting or PAUSE filter */
 #define MINIVIRT_FEATURE_PML (1ULL << 11) /* page-modification logging */
+#define MINIVIRT_FEATURE_TPR_SHADOW (1ULL << 12) /* CR8 without exits: VMX TPR shadow, SVM V_TPR */
 
 /**
  * struct minivirt_info - what module this is and what it uses
