@@ -24,6 +24,8 @@ static void vm_destroy(struct mv_vm *vm)
 	struct mv_vcpu *vcpu;
 	unsigned long i;
 
+	/* Before the devices that others free: nobody accesses the buses any more. */
+	mv_bus_destroy(vm);
 	mv_irqchip_destroy(vm);
 	mv_clock_destroy_vm(vm);
 	/* No second-stage fault can come any more; the notifier must not find freed vCPUs. */
@@ -31,7 +33,6 @@ static void vm_destroy(struct mv_vm *vm)
 	xa_for_each(&vm->vcpus, i, vcpu)
 		mv_vcpu_destroy(vcpu);
 	xa_destroy(&vm->vcpus);
-	mv_bus_destroy(vm);
 	free_page((unsigned long)vm->coalesced_ring);
 	mv_free_msr_filter(vm);
 	cleanup_srcu_struct(&vm->srcu);
