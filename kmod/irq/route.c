@@ -125,7 +125,7 @@ int mv_set_irq(struct mv_vm *vm, u32 gsi, int level, int source)
 	if (route && route->msi) {
 		if (level)
 			ret = send_msi(vm, route->address_lo, route->address_hi, route->data);
-	} else if (route) {
+	} else if (route && chips) {
 		spin_lock_irqsave(&vm->irq_lock, flags);
 		ret = set_pins(chips, route, level, source);
 		spin_unlock_irqrestore(&vm->irq_lock, flags);
