@@ -21,6 +21,7 @@ help:
 	@echo 'make unit          the unit tests alone'
 	@echo 'make test-debug    the selftests on a kernel with KASAN, lockdep, kmemleak'
 	@echo 'make test-kvm      the selftests on stock KVM, the check of the tests themselves'
+	@echo "make test-kvm-selftests  the kernel's own KVM selftests; STOCK=1: on stock KVM, for the list"
 	@echo '                   CPU=svm: on AMD-V; KERNEL=debian-6.1, debian-6.12; TESTS="lifecycle ..."'
 	@echo 'make bench         measure KVM and minivirt side by side in the testbed'
 	@echo '                   BENCH_ARGS="--cpu svm --mitigations all cpuid pio-out", --help'
@@ -77,6 +78,10 @@ check unit:
 test-kvm test-debug:
 	@testbed/test $(testbed-options) $@ $(TESTS)
 
+STOCK	?=
+test-kvm-selftests:
+	@testbed/test $(testbed-options) $(@:test-%=%) $(if $(STOCK),--stock) $(TESTS)
+
 .PHONY: all help modules modules_install programs selftests install clean
 bench:
 	@bench/run $(BENCH_ARGS)
@@ -87,4 +92,5 @@ bench-check:
 bench-real:
 	@bench/run --real $(BENCH_ARGS)
 
-.PHONY: run bench bench-check bench-real test check unit test-kvm test-debug
+.PHONY: run bench bench-check bench-real test check unit test-kvm test-debug \
+	test-kvm-selftests

@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash
+# The kernel's own KVM selftests, as a judge: what stock KVM passes in the machine, minivirt passes.
+#	kvm-selftests.stock		what stock KVM does there: "CPU TEST RESULT" lines
+#	kvm-selftests.exceptions	"TEST: REASON" lines: what minivirt need not pass, and does not
+
+STOCK=$TESTBED/kvm-selftests.stock
+EXCEPTIONS=$TESTBED/kvm-selftests.exceptions
+
+# kvm_selftests_build: builds them in the cache, statically; prints where.
+kvm_selftests_build()
+{
+	need linux-source-6.1 gcc make libc6-dev linux-libc-dev
+	local source dir
+	source=$(kernel_source)
+	dir=$CACHE/kvm-selftests/$({
+		echo 1 # the recipe below
+		basename "$source"
+		dpkg-query -W -f '${Version}\n' gcc libc6-dev linux-libc-dev
+	} | sha256sum | cut -c1-12)
+	[ -d "$dir" ] || with_lock kvm-selftests kvm_selftests_build_locked "$source" "$dir"
+	echo "$dir"
+}
+
+kvm_selftests_build_locked()
+{
+	local source=$1 dir=$2
+	[ ! -d "$dir" ] || return 0
+	rm -rf "$dir.new" "$dir.build"
+	mkdir -p "$dir.new" "$dir.build"
+	with_progress "$dir.log" "building the kernel's KVM selftests" kvm_selftests_make "$source" "$dir"
+	rm -rf "$dir.build"
+	mv "$dir.new" "$dir"
+}
+
+kvm_selftests_make()
+{
+	local f
+	# Two use what this source version does not have; another may not compile in the next.
+	make -k -j"$(nproc)" -C "$1/tools/testing/selftests/kvm" OUTPUT="$2.build" LDFLAGS="-static -pthread" \
+		EXTRA_CFLAGS="-DTEST_ASSERT_EQ=ASSERT_EQ -include /usr/include/linux/stddef.h" || :
+	find "$2.build" -type f -perm -u+x ! -name '*.o' ! -name '*.so' | while read -r f; do
+		strip -o "$2.new/$(basename "$f")" "$f"
+	done
+	# It takes arguments from a script, and its subject is a workaround of KVM's.
+	rm -f "$2.new/nx_huge_pages_test"
+	[ -e "$2.new/cpuid_test" ]
+}
+
+# kvm_selftests_run MODULE TEST...: "@result" lines, with what else was printed
+kvm_selftests_run()
+{
+	local module=$1 dir=$2 t options=() limit=60
+	shift 2
+	[ "$cpu" = vmx ] || { options+=(--smp 2); limit=300; }
+	[[ $module == minivirt* ]] || options+=(--without-module)
+	for t; do
+		options+=(--add "$dir/$t:/usr/lib/kvm-selftests/$t")
+	done
+	"$TESTBED/run" --cpu "$cpu" --kernel "$kernel" --without-selftests "${options[@]}" --mem 2048 \
+		--timeout 7200 --add "$TESTBED/run-kvm-selftests:/bin/run-kvm-selftests" -- \
+		"modprobe $module && run-kvm-selftests $limit $*"
+}
+
+# kvm_selftests_judge: the verdict on minivirt's "@result" lines on standard input
+kvm_selftests_judge()
+{
+	local line test mine seconds stock reason detail=() name
+	while IFS= read -r line; do
+		if [[ $line != '@result '* ]]; then
+			detail+=("$line")
+			continue
+		fi
+		read -r _ test mine seconds <<<"$line"
+		stock=$(awk -v c="$cpu" -v t="$test" '$1 == c && $2 == t { print $3 }' "$STOCK")
+		reason=$(sed -n "s/^$test: //p" "$EXCEPTIONS")
+		name="kvm-selftests $cpu, $test: $mine in $seconds s (stock KVM: ${stock:-unknown})"
+		if [ -n "$reason" ] && [ "$stock" = pass ]; then
+			if [ "$mine" = pass ]; then
+				result fail "$name: passes, so take it from the list of exceptions"
+			else
+				result skip "$name: $reason"
+			fi
+		elif [ "$mine" = pass ]; then
+			result pass "$name"
+		elif [ "$stock" = pass ] || [ -z "$stock" ]; then
+			[ ${#detail[@]} -eq 0 ] || printf '        %s\n' "${detail[@]}"
+			result fail "$name"
+		else
+			result skip "$name"
+		fi
+		echo "$test" >>"$work/judged"
+		detail=()
+	done
+	[ ${#detail[@]} -eq 0 ] || printf '        %s\n' "${detail[@]}"
+}
+
+# stage_kvm_selftests [--stock] TEST...
+stage_kvm_selftests()
+{
+	local dir t outcome status=0 tests=() refresh=''
+	[ "${1:-}" != --stock ] || { refresh=1; shift; }
+	dir=$(kvm_selftests_build)
+	local all=$#
+	# shellcheck disable=SC2046 # the names have no spaces
+	[ $# -gt 0 ] || set -- $(ls "$dir")
+	for t; do
+		[ -e "$dir/$t" ] || die "no such KVM selftest: $t"
+		# What stock KVM skips has nothing to compare with, and what runs out of time costs all of it.
+		outcome=$(sed -n "s/^$cpu $t //p" "$STOCK")
+		if [ "$all" -eq 0 ] && [ -z "$refresh" ] && [[ $outcome != pass && $outcome != fail ]]; then
+			result skip "kvm-selftests $cpu, $t: ${outcome:-unknown} on stock KVM"
+			continue
+		fi
+		tests+=("$t")
+	done
+	if [ -n "$refresh" ]; then
+		kvm_selftests_run "$kvm" "$dir" "${tests[@]}" | tee "$work/stock" || :
+		kvm_selftests_refresh
+		return
+	fi
+	: >"$work/judged"
+	kvm_selftests_run "minivirt kvm_node=1" "$dir" "${tests[@]}" | kvm_selftests_judge ||
+		status=${PIPESTATUS[0]}
+	for t in "${tests[@]}"; do
+		grep -qx "$t" "$work/judged" || result fail "kvm-selftests $cpu, $t: did not end"
+	done
+	if [ "$status" -eq 0 ]; then
+		result pass "kvm-selftests $cpu, the machine ends well"
+	else
+		result fail "kvm-selftests $cpu, the machine ends with status $status"
+	fi
+}
+
+# Puts the results of a run on stock KVM into the list.
+kvm_selftests_refresh()
+{
+	local test outcome
+	while read -r _ test outcome _; do
+		sed -i "/^$cpu $test /d" "$STOCK"
+		echo "$cpu $test $outcome" >>"$STOCK"
+		result "$([ "$outcome" = pass ] && echo pass || echo skip)" \
+			"stock KVM $cpu, $test: $outcome"
+	done < <(grep '^@result ' "$work/stock")
+	LC_ALL=C sort -o "$STOCK" "$STOCK"
+}
