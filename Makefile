@@ -22,6 +22,8 @@ help:
 	@echo 'make test-debug    the selftests on a kernel with KASAN, lockdep, kmemleak'
 	@echo 'make test-kvm      the selftests on stock KVM, the check of the tests themselves'
 	@echo "make test-kvm-selftests  the kernel's own KVM selftests; STOCK=1: on stock KVM, for the list"
+	@echo 'make test-qemu     stock QEMU boots Linux guests; TESTS="q35:split:4 pc:on:1:migrate"'
+	@echo 'make test-all      all of it, on VT-x and AMD-V, on all kernels; hours; PARTS="qemu ..."'
 	@echo '                   CPU=svm: on AMD-V; KERNEL=debian-6.1, debian-6.12; TESTS="lifecycle ..."'
 	@echo 'make bench         measure KVM and minivirt side by side in the testbed'
 	@echo '                   BENCH_ARGS="--cpu svm --mitigations all cpuid pio-out", --help'
@@ -72,6 +74,9 @@ run:
 test:
 	@testbed/test
 
+test-all:
+	@testbed/test-all $(PARTS)
+
 check unit:
 	@testbed/test $@
 
@@ -79,7 +84,7 @@ test-kvm test-debug:
 	@testbed/test $(testbed-options) $@ $(TESTS)
 
 STOCK	?=
-test-kvm-selftests:
+test-kvm-selftests test-qemu:
 	@testbed/test $(testbed-options) $(@:test-%=%) $(if $(STOCK),--stock) $(TESTS)
 
 .PHONY: all help modules modules_install programs selftests install clean
@@ -92,5 +97,5 @@ bench-check:
 bench-real:
 	@bench/run --real $(BENCH_ARGS)
 
-.PHONY: run bench bench-check bench-real test check unit test-kvm test-debug \
-	test-kvm-selftests
+.PHONY: run bench bench-check bench-real test test-all check unit test-kvm test-debug \
+	test-kvm-selftests test-qemu

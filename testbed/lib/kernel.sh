@@ -166,6 +166,37 @@ kernel_debian_unpack()
 	kernel_debian_modules "$new/image" "$new/modules" "${DEBIAN_MODULES[@]}"
 }
 
+# What Debian's kernel needs to be a guest with virtio devices, booted from a CD image
+GUEST_MODULES=(virtio_pci virtio_mmio virtio_blk virtio_net isofs)
+
+# kernel_guest_modules KERNELDIR: prints where the kernel's guest drivers are; nothing if they are built in.
+kernel_guest_modules()
+{
+	case $(basename "$1") in
+	debian-*) ;;
+	*) return 0 ;;
+	esac
+	[ -d "$1/guest-modules" ] || with_lock kernel-debian kernel_guest_modules_locked "$1"
+	echo "$1/guest-modules"
+}
+
+kernel_guest_modules_locked()
+{
+	local dir=$1 new=$1/guest-modules.new
+	[ ! -d "$dir/guest-modules" ] || return 0
+	rm -rf "$new" "$new.image"
+	mkdir -p "$new" "$new.image"
+	(cd "$new.image" && with_progress "$CACHE/apt.log" "downloading Debian's kernel for its virtio drivers" \
+		apt-get -o APT::Sandbox::User=root download "linux-image-$(cat "$dir/release")")
+	dpkg --fsys-tarfile "$new.image"/*.deb | tar -C "$new.image" -x --wildcards \
+		'./lib/modules/*/kernel/drivers/virtio' './lib/modules/*/kernel/drivers/block/virtio_blk.ko*' \
+		'./lib/modules/*/kernel/drivers/net/virtio_net.ko*' './lib/modules/*/kernel/drivers/net/net_failover.ko*' \
+		'./lib/modules/*/kernel/net/core' './lib/modules/*/kernel/fs/isofs' './lib/modules/*/kernel/drivers/cdrom'
+	kernel_debian_modules "$new.image" "$new" "${GUEST_MODULES[@]}"
+	rm -rf "$new.image"
+	mv "$new" "$dir/guest-modules"
+}
+
 # kernel_debian_modules FROM TO NAME...: copy modules and what they depend on, uncompressed.
 kernel_debian_modules()
 {
