@@ -5,24 +5,9 @@
 #include <asm/nospec-branch.h>
 #include <asm/unwind_hints.h>
 
-#define HOST_RSP 0x6c14
+#include "entry.h"
 
-/* Offsets into u64 gpr[16]: the encoding order of the registers. */
-#define RAX 0x00
-#define RCX 0x08
-#define RDX 0x10
-#define RBX 0x18
-#define RBP 0x28
-#define RSI 0x30
-#define RDI 0x38
-#define R8 0x40
-#define R9 0x48
-#define R10 0x50
-#define R11 0x58
-#define R12 0x60
-#define R13 0x68
-#define R14 0x70
-#define R15 0x78
+#define HOST_RSP 0x6c14
 
 .section .noinstr.text, "ax"
 
@@ -51,20 +36,7 @@ SYM_FUNC_START(vmx_enter)
 	bt	$0, %edx
 
 	mov	RAX(%rdi), %rax
-	mov	RCX(%rdi), %rcx
-	mov	RDX(%rdi), %rdx
-	mov	RBX(%rdi), %rbx
-	mov	RBP(%rdi), %rbp
-	mov	RSI(%rdi), %rsi
-	mov	R8(%rdi), %r8
-	mov	R9(%rdi), %r9
-	mov	R10(%rdi), %r10
-	mov	R11(%rdi), %r11
-	mov	R12(%rdi), %r12
-	mov	R13(%rdi), %r13
-	mov	R14(%rdi), %r14
-	mov	R15(%rdi), %r15
-	mov	RDI(%rdi), %rdi
+	LOAD_GPRS
 
 	CLEAR_CPU_BUFFERS
 
@@ -88,38 +60,13 @@ SYM_INNER_LABEL_ALIGN(vmx_exit_entry, SYM_L_GLOBAL)
 	push	%rdi
 	mov	8(%rsp), %rdi
 	mov	%rax, RAX(%rdi)
-	mov	%rcx, RCX(%rdi)
-	mov	%rdx, RDX(%rdi)
-	mov	%rbx, RBX(%rdi)
-	mov	%rbp, RBP(%rdi)
-	mov	%rsi, RSI(%rdi)
-	mov	%r8, R8(%rdi)
-	mov	%r9, R9(%rdi)
-	mov	%r10, R10(%rdi)
-	mov	%r11, R11(%rdi)
-	mov	%r12, R12(%rdi)
-	mov	%r13, R13(%rdi)
-	mov	%r14, R14(%rdi)
-	mov	%r15, R15(%rdi)
+	SAVE_GPRS %rdi
 	pop	RDI(%rdi)
 	pop	%rdi
 	xor	%eax, %eax
 .Lclear:
 	/* No guest value may be left for speculation; what is popped below is not. */
-	xor	%ecx, %ecx
-	xor	%edx, %edx
-	xor	%esi, %esi
-	xor	%edi, %edi
-	xor	%r8d, %r8d
-	xor	%r9d, %r9d
-	xor	%r10d, %r10d
-	xor	%r11d, %r11d
-	xor	%ebx, %ebx
-	xor	%ebp, %ebp
-	xor	%r12d, %r12d
-	xor	%r13d, %r13d
-	xor	%r14d, %r14d
-	xor	%r15d, %r15d
+	CLEAR_GPRS
 
 	/* Before the first RET: the guest may have filled the return stack. */
 	FILL_RETURN_BUFFER %rcx, RSB_CLEAR_LOOPS, X86_FEATURE_RSB_VMEXIT, \
