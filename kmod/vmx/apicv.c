@@ -41,13 +41,13 @@ static const u16 x2apic_writes[] __initconst = { APIC_TASKPRI, APIC_EOI, APIC_SE
 int __init vmx_setup_apicv(struct mv_backend *backend)
 {
 	unsigned long *writes;
-	u32 must, may;
+	u64 pin;
 	int i;
 
 	if (!mv_apicv)
 		return 0;
-	rdmsr(MSR_IA32_VMX_PINBASED_CTLS, must, may);
-	bochs = !(may & PIN_BASED_POSTED_INTR);
+	rdmsrl(MSR_IA32_VMX_PINBASED_CTLS, pin);
+	bochs = !(pin >> 32 & PIN_BASED_POSTED_INTR);
 	x2apic_msr_bitmap = (void *)__get_free_page(GFP_KERNEL);
 	apic_access_page = alloc_page(GFP_KERNEL | __GFP_ZERO);
 	if (!x2apic_msr_bitmap || !apic_access_page)
