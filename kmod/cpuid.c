@@ -24,9 +24,10 @@ struct mv_cpuid {
 #define MAX_HASH_BITS 10
 static_assert(MV_MAX_CPUID_ENTRIES < BIT(MAX_HASH_BITS - 1));
 
-static u32 cpuid_hash(const struct mv_cpuid *cpuid, u32 function, u32 index)
+/* By function alone: what is in ECX often means nothing, and few functions have many subleaves. */
+static u32 cpuid_hash(const struct mv_cpuid *cpuid, u32 function)
 {
-	return hash_32(function + (index << 16), MAX_HASH_BITS) & cpuid->hash_mask;
+	return hash_32(function, MAX_HASH_BITS) & cpuid->hash_mask;
 }
 
 static u32 next_slot(const struct mv_cpuid *cpuid, u32 slot)
@@ -54,9 +55,7 @@ static void fill_hash(struct mv_cpuid *cpuid)
 	u32 i;
 
 	for (i = 0; i < cpuid->nr; i++) {
-		const struct kvm_cpuid_entry2 *e = &cpuid->entries[i];
-		bool indexed = e->flags & KVM_CPUID_FLAG_SIGNIFCANT_INDEX;
-		u32 slot = cpuid_hash(cpuid, e->function, indexed ? e->index : 0);
+		u32 slot = cpuid_hash(cpuid, cpuid->entries[i].function);
 
 		while (cpuid->hash[slot])
 			slot = next_slot(cpuid, slot);
@@ -64,10 +63,14 @@ static void fill_hash(struct mv_cpuid *cpuid)
 	}
 }
 
-static __always_inline struct kvm_cpuid_entry2 *
-probe(struct mv_cpuid *cpuid, u32 function, u32 index, u32 slot)
+static struct kvm_cpuid_entry2 *find(struct mv_vcpu *vcpu, u32 function, u32 index)
 {
-	for (; cpuid->hash[slot]; slot = next_slot(cpuid, slot)) {
+	struct mv_cpuid *cpuid = vcpu->cpuid;
+	u32 slot;
+
+	if (unlikely(!cpuid))
+		return NULL;
+	for (slot = cpuid_hash(cpuid, function); cpuid->hash[slot]; slot = next_slot(cpuid, slot)) {
 		struct kvm_cpuid_entry2 *e = &cpuid->entries[cpuid->hash[slot] - 1];
 
 		if (e->function == function &&
@@ -75,19 +78,6 @@ probe(struct mv_cpuid *cpuid, u32 function, u32 index, u32 slot)
 			return e;
 	}
 	return NULL;
-}
-
-static struct kvm_cpuid_entry2 *find(struct mv_vcpu *vcpu, u32 function, u32 index)
-{
-	struct mv_cpuid *cpuid = vcpu->cpuid;
-	struct kvm_cpuid_entry2 *e;
-
-	if (unlikely(!cpuid))
-		return NULL;
-	e = probe(cpuid, function, index, cpuid_hash(cpuid, function, index));
-	if (!e && index)
-		e = probe(cpuid, function, index, cpuid_hash(cpuid, function, 0));
-	return e;
 }
 
 /*
@@ -119,13 +109,11 @@ static __always_inline void answer(struct mv_vcpu *vcpu, const struct kvm_cpuid_
 	vcpu->gpr[MV_RDX] = e->edx;
 }
 
-static noinline void cpuid_slow(struct mv_vcpu *vcpu, u32 function, u32 index)
+static noinline void not_listed(struct mv_vcpu *vcpu, u32 function, u32 index)
 {
 	static const struct kvm_cpuid_entry2 zero;
-	const struct kvm_cpuid_entry2 *e = find(vcpu, function, index);
+	const struct kvm_cpuid_entry2 *e = find_out_of_range(vcpu, function, index);
 
-	if (!e)
-		e = find_out_of_range(vcpu, function, index);
 	answer(vcpu, e ?: &zero);
 	/* Each subleaf of the topology leaves tells its number, and the x2APIC ID. */
 	if (!e && (function == 0xb || function == 0x1f)) {
@@ -140,15 +128,12 @@ static noinline void cpuid_slow(struct mv_vcpu *vcpu, u32 function, u32 index)
 void mv_cpuid(struct mv_vcpu *vcpu)
 {
 	u32 function = vcpu->gpr[MV_RAX], index = vcpu->gpr[MV_RCX];
-	struct mv_cpuid *cpuid = vcpu->cpuid;
-	const struct kvm_cpuid_entry2 *e = NULL;
+	const struct kvm_cpuid_entry2 *e = find(vcpu, function, index);
 
-	if (likely(cpuid))
-		e = probe(cpuid, function, index, cpuid_hash(cpuid, function, index));
 	if (likely(e))
 		answer(vcpu, e);
 	else
-		cpuid_slow(vcpu, function, index);
+		not_listed(vcpu, function, index);
 }
 
 /* ---- what follows from it ---- */
