@@ -532,10 +532,11 @@ int mv_get_msr(struct mv_vcpu *vcpu, u32 msr, u64 *val, bool host)
 	return 0;
 }
 
-/* Of those the ones that guests write all the time; an IPI to many takes too long for it. */
+/* What guests write all the time, but an IPI to many takes too long; and what is only stored. */
 bool mv_wrmsr_is_fast(struct mv_vcpu *vcpu)
 {
 	u32 low = vcpu->gpr[MV_RAX], dest = vcpu->gpr[MV_RDX];
+	const struct msr_row *row;
 
 	switch ((u32)vcpu->gpr[MV_RCX]) {
 	case MSR_IA32_TSC_DEADLINE:
@@ -546,7 +547,8 @@ bool mv_wrmsr_is_fast(struct mv_vcpu *vcpu)
 			return (low & APIC_DEST_ALLBUT) == APIC_DEST_SELF;
 		return !(low & APIC_DEST_LOGICAL) && dest != ~0u;
 	default:
-		return false;
+		row = find(vcpu->gpr[MV_RCX]);
+		return row && !row->set && !row->in_backend;
 	}
 }
 

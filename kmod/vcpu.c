@@ -290,8 +290,8 @@ static void take_host_interrupt(void)
 	current->flags &= ~PF_VCPU;
 }
 
-#define FAST_EXITS \
-	(BIT(MV_EXIT_CPUID) | BIT(MV_EXIT_INVD) | BIT(MV_EXIT_RDMSR) | BIT(MV_EXIT_WRMSR))
+#define FAST_EXITS (BIT(MV_EXIT_CPUID) | BIT(MV_EXIT_INVD) | BIT(MV_EXIT_RDMSR) | \
+		    BIT(MV_EXIT_WRMSR) | BIT(MV_EXIT_IO))
 static_assert(MV_NR_EXITS <= 32);
 
 /* Whether its handler neither sleeps, nor touches guest memory, nor turns interrupts on. */
@@ -301,10 +301,18 @@ static __always_inline bool exit_is_fast(struct mv_vcpu *vcpu)
 		return false;
 	if (mv_backend->skip_fetches && !vcpu->exit.insn_len)
 		return false;
-	/* Of the local APIC, which may have to look at the guest's memory. */
-	if (vcpu->exit.reason == MV_EXIT_RDMSR)
+	switch (vcpu->exit.reason) {
+	case MV_EXIT_RDMSR:
+		/* Of the local APIC, which may have to look at the guest's memory. */
 		return !vcpu->pv.eoi_offered;
-	return vcpu->exit.reason != MV_EXIT_WRMSR || mv_wrmsr_is_fast(vcpu);
+	case MV_EXIT_WRMSR:
+		return mv_wrmsr_is_fast(vcpu);
+	case MV_EXIT_IO:
+		/* A device's work at a port is short, and under spinlocks. */
+		return !vcpu->exit.io.string;
+	default:
+		return true;
+	}
 }
 
 /**
