@@ -45,6 +45,7 @@ enum mv_event_type { MV_EVENT_IRQ, MV_EVENT_NMI, MV_EVENT_EXCEPTION };
  * @get_seg, @set_seg: VCPU_SREG_* order of enum mv_seg
  * @get_rights: access rights of a segment register, laid out as MV_SEG_* of the emulator, and
  *	base and limit if @base is not NULL: @get_seg for the emulator, in fewer instructions
+ * @code_rights: MV_SEG_L and MV_SEG_DB of CS, and the CPL in the place of MV_SEG_DPL
  * @get_dt, @set_dt: GDTR (@idt false) or IDTR
  * @set_cr0, @set_cr4, @set_efer: a checked value into the control block and
  *	vcpu->crN/efer; @set_cr3 and PDPTRs go through the dirty bits
@@ -132,6 +133,7 @@ struct mv_backend {
 	void (*inject)(struct mv_vcpu *vcpu, enum mv_event_type type);
 	bool (*irq_allowed)(struct mv_vcpu *vcpu);
 	bool (*nmi_allowed)(struct mv_vcpu *vcpu);
+	u32 (*code_rights)(struct mv_vcpu *vcpu);
 	void (*irq_window)(struct mv_vcpu *vcpu, bool on);
 	void (*nmi_window)(struct mv_vcpu *vcpu, bool on);
 	void (*set_rvi)(struct mv_vcpu *vcpu, u8 irr);
@@ -149,7 +151,7 @@ extern struct mv_backend *mv_backend; /* the one in use; const after load */
 
 #define MV_STATIC_CALLS(X)                                                     \
 	X(load) X(put) X(run) X(cache_reg) X(inject) X(irq_allowed) X(nmi_allowed) \
-	X(irq_window) X(nmi_window) X(set_rvi) X(flush_tlb)
+	X(code_rights) X(irq_window) X(nmi_window) X(set_rvi) X(flush_tlb)
 
 #define MV_DECLARE_CALL(name) \
 	DECLARE_STATIC_CALL(mv_##name##_call, *(mv_vmx_backend.name));

@@ -236,8 +236,7 @@ static const struct mv_emul_ops mv_emul_ops = {
 static void start(struct mv_vcpu *vcpu)
 {
 	struct mv_emul *e = &vcpu->emul;
-	u32 cs = mv_backend->get_rights(vcpu, MV_CS, NULL, NULL);
-	u32 ss = mv_backend->get_rights(vcpu, MV_SS, NULL, NULL);
+	u32 rights = mv_call(code_rights)(vcpu);
 
 	mv_need(vcpu, MV_LAZY_RSP);
 	e->ops = &mv_emul_ops;
@@ -254,11 +253,11 @@ static void start(struct mv_vcpu *vcpu)
 		e->mode = MV_MODE_V86;
 		e->cpl = 3;
 	} else {
-		e->cpl = (ss & MV_SEG_DPL) >> MV_SEG_DPL_SHIFT;
-		if (mv_long_mode(vcpu) && (cs & MV_SEG_L))
+		e->cpl = (rights & MV_SEG_DPL) >> MV_SEG_DPL_SHIFT;
+		if (mv_long_mode(vcpu) && (rights & MV_SEG_L))
 			e->mode = MV_MODE_LONG64;
 		else
-			e->mode = cs & MV_SEG_DB ? MV_MODE_PROT32 : MV_MODE_PROT16;
+			e->mode = rights & MV_SEG_DB ? MV_MODE_PROT32 : MV_MODE_PROT16;
 	}
 	mv_emul_start(e);
 	vcpu->mmio.nr = 0;

@@ -87,8 +87,7 @@ static s64 execute(struct mv_vcpu *vcpu, const struct call *call)
 
 static bool in_user_mode(struct mv_vcpu *vcpu)
 {
-	return (mv_cr0(vcpu) & X86_CR0_PE) &&
-	       (mv_backend->get_rights(vcpu, MV_SS, NULL, NULL) & MV_SEG_DPL);
+	return (mv_cr0(vcpu) & X86_CR0_PE) && (mv_call(code_rights)(vcpu) & MV_SEG_DPL);
 }
 
 int mv_hypercall(struct mv_vcpu *vcpu)
@@ -99,8 +98,7 @@ int mv_hypercall(struct mv_vcpu *vcpu)
 		.a1 = vcpu->gpr[MV_RCX],
 		.a2 = vcpu->gpr[MV_RDX],
 		.a3 = vcpu->gpr[MV_RSI],
-		.mode64 = mv_long_mode(vcpu) &&
-			  (mv_backend->get_rights(vcpu, MV_CS, NULL, NULL) & MV_SEG_L),
+		.mode64 = mv_long_mode(vcpu) && (mv_call(code_rights)(vcpu) & MV_SEG_L),
 	};
 	s64 ret;
 

@@ -341,6 +341,7 @@ struct mv_backend mv_svm_backend __refdata = {
 	.get_seg = svm_get_seg,
 	.set_seg = svm_set_seg,
 	.get_rights = svm_get_rights,
+	.code_rights = svm_code_rights,
 	.get_dt = svm_get_dt,
 	.set_dt = svm_set_dt,
 	.set_cr0 = svm_set_cr0,

@@ -240,6 +240,16 @@ u32 svm_get_rights(struct mv_vcpu *vcpu, enum mv_seg seg, u64 *base, u32 *limit)
 	return v->attrib & SVM_SELECTOR_P_MASK ? rights : rights | MV_SEG_UNUSABLE;
 }
 
+u32 svm_code_rights(struct mv_vcpu *vcpu)
+{
+	const struct vmcb_save_area *save = &to_svm(vcpu)->vmcb->save;
+
+	return (save->cs.attrib & (SVM_SELECTOR_L_MASK | SVM_SELECTOR_DB_MASK)) << 4 |
+	       save->cpl << MV_SEG_DPL_SHIFT;
+}
+
+static_assert(SVM_SELECTOR_L_MASK << 4 == MV_SEG_L && SVM_SELECTOR_DB_MASK << 4 == MV_SEG_DB);
+
 void svm_set_seg(struct mv_vcpu *vcpu, enum mv_seg seg, const struct kvm_segment *s)
 {
 	struct svm_vcpu *svm = to_svm(vcpu);

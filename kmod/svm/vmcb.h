@@ -123,6 +123,7 @@ void svm_vcpu_free(struct mv_vcpu *vcpu);
 void svm_vcpu_reset(struct mv_vcpu *vcpu, bool init);
 void svm_get_seg(struct mv_vcpu *vcpu, enum mv_seg seg, struct kvm_segment *s);
 u32 svm_get_rights(struct mv_vcpu *vcpu, enum mv_seg seg, u64 *base, u32 *limit);
+u32 svm_code_rights(struct mv_vcpu *vcpu);
 void svm_set_seg(struct mv_vcpu *vcpu, enum mv_seg seg, const struct kvm_segment *s);
 void svm_get_dt(struct mv_vcpu *vcpu, bool idt, struct kvm_dtable *dt);
 void svm_set_dt(struct mv_vcpu *vcpu, bool idt, const struct kvm_dtable *dt);

@@ -331,6 +331,13 @@ u32 vmx_get_rights(struct mv_vcpu *vcpu, enum mv_seg seg, u64 *base, u32 *limit)
 
 static_assert(MV_SEG_UNUSABLE == AR_UNUSABLE);
 
+/* SS.DPL is the CPL, always. */
+u32 vmx_code_rights(struct mv_vcpu *vcpu)
+{
+	return (vmcs_read(GUEST_CS_AR_BYTES) & (MV_SEG_L | MV_SEG_DB)) |
+	       (vmcs_read(GUEST_SS_AR_BYTES) & MV_SEG_DPL);
+}
+
 void vmx_set_seg(struct mv_vcpu *vcpu, enum mv_seg seg, const struct kvm_segment *s)
 {
 	u32 ar;

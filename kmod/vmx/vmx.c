@@ -587,6 +587,7 @@ struct mv_backend mv_vmx_backend __refdata = {
 	.get_seg = vmx_get_seg,
 	.set_seg = vmx_set_seg,
 	.get_rights = vmx_get_rights,
+	.code_rights = vmx_code_rights,
 	.get_dt = vmx_get_dt,
 	.set_dt = vmx_set_dt,
 	.set_cr0 = vmx_set_cr0,

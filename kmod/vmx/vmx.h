@@ -97,6 +97,7 @@ void vmx_clear_all_on_this_cpu(void);
 void vmx_emergency_clear_all(void);
 void vmx_get_seg(struct mv_vcpu *vcpu, enum mv_seg seg, struct kvm_segment *s);
 u32 vmx_get_rights(struct mv_vcpu *vcpu, enum mv_seg seg, u64 *base, u32 *limit);
+u32 vmx_code_rights(struct mv_vcpu *vcpu);
 void vmx_set_seg(struct mv_vcpu *vcpu, enum mv_seg seg, const struct kvm_segment *s);
 void vmx_get_dt(struct mv_vcpu *vcpu, bool idt, struct kvm_dtable *dt);
 void vmx_set_dt(struct mv_vcpu *vcpu, bool idt, const struct kvm_dtable *dt);
