@@ -23,13 +23,6 @@
 /* PDPTE: bits 2:1 and 8:5 are reserved. SDM vol. 3A, table 4-8. */
 #define PDPTE_RESERVED 0x1e6ull
 
-bool mv_canonical(struct mv_vcpu *vcpu, u64 la)
-{
-	int bits = mv_cr4(vcpu) & X86_CR4_LA57 ? 57 : 48;
-
-	return la == (u64)((s64)(la << (64 - bits)) >> (64 - bits));
-}
-
 static bool cs_is_64bit(struct mv_vcpu *vcpu)
 {
 	struct kvm_segment cs;

@@ -383,6 +383,12 @@ struct mv_vcpu {
 	} mmio;
 	u64 pdptrs[4]; /* PAE guests: as loaded with CR3; valid while that is dirty */
 
+	/* mmu/: what was found last, while mmu.invalidate_seq is this; 0: nothing. */
+	struct mv_slot *near_slot;
+	unsigned long near_seq;
+	gfn_t mmio_gfn; /* no slot is there */
+	unsigned long mmio_seq;
+
 	u64 *cpu_log; /* pages that the processor has logged as written; NULL: it keeps no log */
 
 	/* Life. */
@@ -417,7 +423,7 @@ struct mv_mmu {
 	u64 root_hpa;
 	struct page *root; /* NULL: stopped */
 	rwlock_t lock;
-	unsigned long invalidate_seq; /* of the host's invalidations and of slot changes */
+	unsigned long invalidate_seq; /* of the host's invalidations and of slot changes, from 1 */
 	long invalidate_in_progress;
 	bool exec_splits; /* large leaves are not executable */
 	hva_t invalidate_start, invalidate_end; /* the host addresses in work, if any are */
@@ -547,6 +553,13 @@ MV_LAZY_ACCESSORS(rflags, RFLAGS)
 MV_LAZY_ACCESSORS(cr0, CR0)
 MV_LAZY_ACCESSORS(cr3, CR3)
 MV_LAZY_ACCESSORS(cr4, CR4)
+
+static inline bool mv_canonical(struct mv_vcpu *vcpu, u64 la)
+{
+	int unused = mv_cr4(vcpu) & X86_CR4_LA57 ? 64 - 57 : 64 - 48;
+
+	return la == (u64)((s64)(la << unused) >> unused);
+}
 
 static inline void mv_write_rip(struct mv_vcpu *vcpu, u64 val)
 {
@@ -705,7 +718,6 @@ static inline bool mv_pae_paging(struct mv_vcpu *vcpu)
 }
 
 /* A 48- or 57-bit linear address in canonical form, by the guest's CR4.LA57. */
-bool mv_canonical(struct mv_vcpu *vcpu, u64 la);
 
 int mv_get_dr(struct mv_vcpu *vcpu, int dr, u64 *val); /* 1: #UD or #GP is queued */
 int mv_set_dr(struct mv_vcpu *vcpu, int dr, u64 val);

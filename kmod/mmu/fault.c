@@ -241,15 +241,14 @@ static int map_page(struct mv_fault *f)
 	return r;
 }
 
-static int handle_fault(struct mv_fault *f)
+static int handle_fault(struct mv_vcpu *vcpu, struct mv_fault *f)
 {
 	bool write = f->map.access & MV_ACCESS_WRITE;
 	int r;
 
-	f->seq = READ_ONCE(f->vm->mmu.invalidate_seq);
-	/* Before the slots and the host's page are looked at; pairs with publish() in slot.c. */
-	smp_rmb();
-	f->slot = mv_slot_find(f->vm, f->map.gfn);
+	/* Before the slots and the host's page are looked at; pairs with slots_changed(). */
+	f->seq = smp_load_acquire(&f->vm->mmu.invalidate_seq);
+	f->slot = mv_slot_near(vcpu, f->map.gfn);
 	if (unlikely(!f->slot)) {
 		r = get_apic_page(f);
 	} else if (write && (f->slot->flags & KVM_MEM_READONLY)) {
@@ -271,8 +270,12 @@ int mv_mmu_fault(struct mv_vcpu *vcpu, gpa_t gpa, u32 access)
 	};
 	int idx, r;
 
+	/* A device: no slot was there, and the slots are those of then. */
+	if (f.map.gfn == vcpu->mmio_gfn && READ_ONCE(f.vm->mmu.invalidate_seq) == vcpu->mmio_seq)
+		return MV_FAULT_MMIO;
+
 	idx = srcu_read_lock(&f.vm->srcu);
-	r = handle_fault(&f);
+	r = handle_fault(vcpu, &f);
 	srcu_read_unlock(&f.vm->srcu, idx);
 
 	switch (r) {
@@ -284,6 +287,12 @@ int mv_mmu_fault(struct mv_vcpu *vcpu, gpa_t gpa, u32 access)
 	case 0:
 		return MV_FAULT_DONE;
 	case MV_FAULT_MMIO:
+		/* Whether the APIC's page is one of a device depends on more. */
+		if (!f.slot && f.map.gfn != gpa_to_gfn(APIC_DEFAULT_PHYS_BASE)) {
+			vcpu->mmio_gfn = f.map.gfn;
+			vcpu->mmio_seq = f.seq;
+		}
+		return r;
 	case -ENOMEM:
 	case -EINTR:
 		return r;

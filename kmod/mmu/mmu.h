@@ -71,6 +71,21 @@ static inline hva_t mv_slot_hva(const struct mv_slot *slot, gfn_t gfn)
 	return slot->hva + array_index_nospec(gfn - slot->base_gfn, slot->npages) * PAGE_SIZE;
 }
 
+/* mv_slot_find() for a vCPU, which mostly asks for the slot of the last time; vm->srcu is held. */
+static inline struct mv_slot *mv_slot_near(struct mv_vcpu *vcpu, gfn_t gfn)
+{
+	/* Before the slots are looked at; pairs with retire(), which frees none that this is of. */
+	unsigned long seq = smp_load_acquire(&vcpu->vm->mmu.invalidate_seq);
+	struct mv_slot *slot = vcpu->near_slot;
+
+	if (likely(seq == vcpu->near_seq && gfn - slot->base_gfn < slot->npages))
+		return slot;
+	slot = mv_slot_find(vcpu->vm, gfn);
+	vcpu->near_slot = slot;
+	vcpu->near_seq = slot ? seq : 0;
+	return slot;
+}
+
 int mv_cmpxchg_user(void __user *user, u64 *old, u64 new, size_t len);
 
 static inline void mv_flush_all(struct mv_vm *vm)

@@ -161,6 +161,7 @@ int mv_mmu_init_vm(struct mv_vm *vm)
 	xa_init(&vm->slots_by_id);
 	mmu->slots_by_hva = RB_ROOT_CACHED;
 	rwlock_init(&mmu->lock);
+	mmu->invalidate_seq = 1;
 	mmu->root = mv_pt_alloc();
 	if (!mmu->root)
 		return -ENOMEM;

@@ -191,6 +191,15 @@ static bool change_leaves(struct mv_vm *vm, enum mv_pt_op op, const struct mv_sl
 }
 
 /*
+ * The slots are others: what vCPUs remember of them, and faults that have begun, are to look
+ * again. mmu->lock is held for writing; who sees the new number sees the new slots.
+ */
+static void slots_changed(struct mv_mmu *mmu)
+{
+	smp_store_release(&mmu->invalidate_seq, mmu->invalidate_seq + 1);
+}
+
+/*
  * Readers do not find @old any more: let nothing that was mapped by it outlive
  * this. A fault that has begun with it finds another invalidate_seq and begins
  * again; what it mapped before is taken away here. @new has replaced it, or is NULL.
@@ -206,9 +215,7 @@ static void retire(struct mv_vm *vm, struct mv_slot *old, const struct mv_slot *
 		op = MV_PT_LOG_WRITES;
 
 	write_lock(&mmu->lock);
-	/* Pairs with the barrier in handle_fault(): with this number one does not see @old. */
-	smp_wmb();
-	mmu->invalidate_seq++;
+	slots_changed(mmu);
 	/* Where the log says that all is written, nothing is to be seen before the first clear. */
 	if ((op == MV_PT_ZAP || !(vm->manual_log & KVM_DIRTY_LOG_INITIALLY_SET)) &&
 	    change_leaves(vm, op, old, &freed))
@@ -267,9 +274,15 @@ static int install(struct mv_vm *vm, struct mv_slot *old, struct mv_slot *new)
 {
 	int r = new ? add(vm, old, new) : 0;
 
-	/* Nobody could use what was not there, so nothing has to be waited for. */
-	if (r || !old)
+	if (r)
 		return r;
+	if (!old) {
+		/* Nobody could use what was not there: it is only to be found now. */
+		write_lock(&vm->mmu.lock);
+		slots_changed(&vm->mmu);
+		write_unlock(&vm->mmu.lock);
+		return 0;
+	}
 	r = withdraw(vm, old, new);
 	if (r)
 		return r;

@@ -14,10 +14,14 @@
 
 #define MV_WALK_TRIES 16
 
+/* A constant for the compiler, wherever it counts. */
+enum paging { PAGING_32, PAGING_PAE, PAGING_LONG };
+
 struct walk {
 	struct mv_vcpu *vcpu;
 	u32 access;
-	bool nxe, pae, long_mode;
+	enum paging paging;
+	bool nxe;
 	bool set; /* accessed and dirty bits, as all that was found is in order */
 	u64 cr4;
 	u64 reserved; /* of entries with PAE, whatever their level */
@@ -36,31 +40,30 @@ static void walk_init(struct walk *w, struct mv_vcpu *vcpu, u32 access)
 	w->vcpu = vcpu;
 	w->access = access;
 	w->cr4 = mv_cr4(vcpu);
-	w->pae = w->cr4 & X86_CR4_PAE;
-	w->long_mode = mv_long_mode(vcpu);
-	w->nxe = w->pae && (vcpu->efer & EFER_NX);
+	w->paging = mv_long_mode(vcpu) ? PAGING_LONG :
+		    w->cr4 & X86_CR4_PAE ? PAGING_PAE : PAGING_32;
+	w->nxe = w->paging != PAGING_32 && (vcpu->efer & EFER_NX);
 	w->set = false;
 	w->slot = NULL;
 	w->reserved = GENMASK_ULL(51, 0) & (~0ull << physical_bits(vcpu));
 	if (!w->nxe)
 		w->reserved |= _PAGE_NX;
-	if (!w->long_mode)
+	if (w->paging != PAGING_LONG)
 		w->reserved |= GENMASK_ULL(62, 52);
 }
 
 /* The four entries of PAE's top level have neither access rights nor accessed bits. */
-static bool is_pdpte(const struct walk *w, int level)
+static __always_inline bool is_pdpte(enum paging paging, int level)
 {
-	return w->pae && !w->long_mode && level == 3;
+	return paging == PAGING_PAE && level == 3;
 }
 
-static __always_inline bool is_large(const struct walk *w, u64 entry, int level)
+/* An entry with the PS bit. */
+static __always_inline bool is_large(const struct walk *w, enum paging paging, int level)
 {
-	if (likely(!(entry & _PAGE_PSE)))
-		return false;
-	if (w->pae)
-		return level == 2 || (level == 3 && w->long_mode);
-	return level == 2 && (w->cr4 & X86_CR4_PSE);
+	if (paging == PAGING_32)
+		return level == 2 && (w->cr4 & X86_CR4_PSE);
+	return level == 2 || (level == 3 && paging == PAGING_LONG);
 }
 
 /* PSE-36: bits 20:13 of a 4 MiB entry are bits 39:32 of the address. */
@@ -69,38 +72,32 @@ static u64 pse36_base(u64 entry)
 	return (entry & GENMASK_ULL(31, 22)) | (entry & GENMASK_ULL(20, 13)) << 19;
 }
 
-static u64 reserved_bits(const struct walk *w, u64 entry, int level)
+/* Reserved bits of a leaf above level 1, beyond w->reserved. */
+static u64 large_reserved(const struct walk *w, enum paging paging, int level)
 {
-	if (!w->pae)
-		return is_large(w, entry, level) ?
-			GENMASK_ULL(21, min(physical_bits(w->vcpu), 40) - 19) : 0;
-	/* Checked when CR3 was loaded. */
-	if (is_pdpte(w, level))
-		return 0;
-	/* In the last level this bit is PAT. */
-	if (!(entry & _PAGE_PSE) || level == 1)
-		return w->reserved;
+	if (paging == PAGING_32)
+		return GENMASK_ULL(21, min(physical_bits(w->vcpu), 40) - 19);
 	if (level == 2)
-		return w->reserved | GENMASK_ULL(20, 13);
-	if (level == 3 && mv_guest_has(w->vcpu, X86_FEATURE_GBPAGES))
-		return w->reserved | GENMASK_ULL(29, 13);
-	return w->reserved | _PAGE_PSE;
+		return GENMASK_ULL(20, 13);
+	return mv_guest_has(w->vcpu, X86_FEATURE_GBPAGES) ? GENMASK_ULL(29, 13) : _PAGE_PSE;
 }
 
-static void __user *user_address(const struct mv_slot *slot, gpa_t gpa)
+static __always_inline void __user *user_address(const struct mv_slot *slot, gpa_t gpa)
 {
-	return (void __user *)(mv_slot_hva(slot, gpa_to_gfn(gpa)) + offset_in_page(gpa));
+	u64 offset = gpa - gfn_to_gpa(slot->base_gfn);
+
+	return (void __user *)slot->hva + array_index_nospec(offset, slot->npages << PAGE_SHIFT);
 }
 
 /* vcpu->vm->srcu is held through the walk. */
 static __always_inline bool find_slot(struct walk *w, gfn_t gfn)
 {
 	if (!w->slot || gfn - w->slot->base_gfn >= w->slot->npages)
-		w->slot = mv_slot_find(w->vcpu->vm, gfn);
+		w->slot = mv_slot_near(w->vcpu, gfn);
 	return w->slot;
 }
 
-static __always_inline int read_entry(struct walk *w, gpa_t gpa, u64 *entry)
+static __always_inline int read_entry(struct walk *w, enum paging paging, gpa_t gpa, u64 *entry)
 {
 	u32 entry32;
 	int r;
@@ -108,7 +105,7 @@ static __always_inline int read_entry(struct walk *w, gpa_t gpa, u64 *entry)
 	if (!find_slot(w, gpa_to_gfn(gpa)))
 		return -EFAULT;
 	w->user = user_address(w->slot, gpa);
-	if (w->pae)
+	if (paging != PAGING_32)
 		return __get_user(*entry, (u64 __user *)w->user);
 	r = __get_user(entry32, (u32 __user *)w->user);
 	*entry = entry32;
@@ -116,11 +113,11 @@ static __always_inline int read_entry(struct walk *w, gpa_t gpa, u64 *entry)
 }
 
 /* Protection keys: user pages, data accesses. SDM vol. 3A, 4.6.2. */
-static bool pkey_denies(const struct walk *w, u64 leaf)
+static __always_inline bool pkey_denies(const struct walk *w, u64 leaf)
 {
 	u32 rights;
 
-	if (!(w->cr4 & X86_CR4_PKE) || !w->long_mode || !(w->all & _PAGE_USER) ||
+	if (!(w->cr4 & X86_CR4_PKE) || w->paging != PAGING_LONG || !(w->all & _PAGE_USER) ||
 	    (w->access & MV_ACCESS_EXEC))
 		return false;
 	rights = w->vcpu->pkru >> (2 * ((leaf & _PAGE_PKEY_MASK) >> _PAGE_BIT_PKEY_BIT0));
@@ -131,7 +128,7 @@ static bool pkey_denies(const struct walk *w, u64 leaf)
 }
 
 /* Access rights. SDM vol. 3A, 4.6.1. */
-static bool denied(const struct walk *w)
+static __always_inline bool denied(const struct walk *w)
 {
 	bool user = w->access & MV_ACCESS_USER, user_page = w->all & _PAGE_USER;
 
@@ -172,18 +169,18 @@ static bool set_bits(struct walk *w, gpa_t gpa, u64 entry, u64 bits)
 
 	if ((old & bits) == bits || (w->slot->flags & KVM_MEM_READONLY))
 		return true;
-	r = mv_cmpxchg_user(w->user, &old, old | bits, w->pae ? 8 : 4);
+	r = mv_cmpxchg_user(w->user, &old, old | bits, w->paging == PAGING_32 ? 4 : 8);
 	if (!r)
 		mv_mark_page_dirty(w->vcpu->vm, w->slot, gpa_to_gfn(gpa));
 	return r <= 0;
 }
 
-static gpa_t leaf_gpa(const struct walk *w, u64 entry, int level, int shift, u64 la)
+static __always_inline gpa_t leaf_gpa(enum paging paging, u64 entry, int level, int shift, u64 la)
 {
 	u64 offset = la & (BIT_ULL(shift) - 1);
 	u64 base;
 
-	if (!w->pae)
+	if (paging == PAGING_32)
 		base = level == 2 ? pse36_base(entry) : entry & GENMASK_ULL(31, 12);
 	else
 		base = entry & GENMASK_ULL(51, 12) & ~(BIT_ULL(shift) - 1);
@@ -195,44 +192,56 @@ static gpa_t leaf_gpa(const struct walk *w, u64 entry, int level, int shift, u64
  * *@error; -EAGAIN: once more, to set bits or because another processor has
  * changed an entry meanwhile.
  */
-static int walk_once(struct walk *w, u64 la, gpa_t *gpa, u32 *error)
+static __always_inline int walk_once(struct walk *w, enum paging paging, bool set, u64 la,
+				     gpa_t *gpa, u32 *error)
 {
-	u64 table = mv_cr3(w->vcpu) & (w->long_mode ? GENMASK_ULL(51, 12) :
-				       w->pae ? GENMASK_ULL(31, 5) : GENMASK_ULL(31, 12));
-	const u64 next_table = w->pae ? GENMASK_ULL(51, 12) : GENMASK_ULL(31, 12);
-	const int index_bits = w->pae ? 9 : 10, entry_shift = w->pae ? 3 : 2;
+	u64 table = mv_cr3(w->vcpu) & (paging == PAGING_LONG ? GENMASK_ULL(51, 12) :
+				       paging == PAGING_PAE ? GENMASK_ULL(31, 5) :
+							      GENMASK_ULL(31, 12));
+	const u64 next_table = paging == PAGING_32 ? GENMASK_ULL(31, 12) : GENMASK_ULL(51, 12);
+	const int index_bits = paging == PAGING_32 ? 10 : 9;
+	const int entry_shift = paging == PAGING_32 ? 2 : 3;
 	const u64 index_mask = (BIT_ULL(index_bits) - 1) << entry_shift;
-	u64 entry, entry_gpa, wanted = _PAGE_ACCESSED;
+	u64 reserved = paging == PAGING_32 ? 0 : w->reserved;
+	u64 entry, entry_gpa, all = ~0ull, any = 0, wanted = _PAGE_ACCESSED;
 	int level, shift;
 
-	if (w->long_mode)
+	if (paging == PAGING_LONG)
 		level = w->cr4 & X86_CR4_LA57 ? 5 : 4;
 	else
-		level = w->pae ? 3 : 2;
+		level = paging == PAGING_PAE ? 3 : 2;
 	shift = PAGE_SHIFT + index_bits * (level - 1);
-	w->all = ~0ull;
-	w->any = 0;
 	for (;; level--, shift -= index_bits) {
 		entry_gpa = table + ((la >> (shift - entry_shift)) & index_mask);
-		if (read_entry(w, entry_gpa, &entry) || !(entry & _PAGE_PRESENT)) {
+		if (read_entry(w, paging, entry_gpa, &entry) || !(entry & _PAGE_PRESENT)) {
 			*error = error_code(w, 0);
 			return -EFAULT;
 		}
-		if (entry & reserved_bits(w, entry, level)) {
-			*error = error_code(w, X86_PF_PROT | X86_PF_RSVD);
-			return -EFAULT;
+		/* Those of PAE's top level were checked when CR3 was loaded. */
+		if (!is_pdpte(paging, level)) {
+			if (unlikely(entry & reserved))
+				goto reserved;
+			all &= entry;
+			any |= entry;
+			/* In the last level this bit is PAT. */
+			if (level == 1)
+				break;
+			if (unlikely(entry & _PAGE_PSE)) {
+				if (is_large(w, paging, level)) {
+					if (entry & large_reserved(w, paging, level))
+						goto reserved;
+					break;
+				}
+				if (paging != PAGING_32)
+					goto reserved;
+			}
+			if (set && !set_bits(w, entry_gpa, entry, _PAGE_ACCESSED))
+				return -EAGAIN;
 		}
-		if (!is_pdpte(w, level)) {
-			w->all &= entry;
-			w->any |= entry;
-		}
-		if (level == 1 || is_large(w, entry, level))
-			break;
-		if (unlikely(w->set) && !is_pdpte(w, level) &&
-		    !set_bits(w, entry_gpa, entry, _PAGE_ACCESSED))
-			return -EAGAIN;
 		table = entry & next_table;
 	}
+	w->all = all;
+	w->any = any;
 	if (denied(w)) {
 		*error = error_code(w, X86_PF_PROT);
 		return -EFAULT;
@@ -241,14 +250,17 @@ static int walk_once(struct walk *w, u64 la, gpa_t *gpa, u32 *error)
 		*error = error_code(w, X86_PF_PROT | X86_PF_PK);
 		return -EFAULT;
 	}
-	*gpa = leaf_gpa(w, entry, level, shift, la);
+	*gpa = leaf_gpa(paging, entry, level, shift, la);
 	if (w->access & MV_ACCESS_WRITE)
 		wanted |= _PAGE_DIRTY;
-	if (unlikely(w->set))
+	if (set)
 		return set_bits(w, entry_gpa, entry, wanted) ? 0 : -EAGAIN;
 	/* Mostly all bits are set already. */
-	w->set = !(w->all & _PAGE_ACCESSED) || (wanted & ~entry);
+	w->set = !(all & _PAGE_ACCESSED) || (wanted & ~entry);
 	return likely(!w->set) ? 0 : -EAGAIN;
+reserved:
+	*error = error_code(w, X86_PF_PROT | X86_PF_RSVD);
+	return -EFAULT;
 }
 
 static int fail(struct mv_walk_fault *fault, u8 vector, u32 error)
@@ -268,13 +280,16 @@ static int walk_locked(struct walk *w, u64 la, gpa_t *gpa, struct mv_walk_fault 
 		*gpa = (u32)la;
 		return 0;
 	}
-	if (!w->long_mode)
+	if (w->paging != PAGING_LONG)
 		la = (u32)la;
 	else if (!mv_canonical(w->vcpu, la))
 		return fail(fault, X86_TRAP_GP, 0);
 
 	do {
-		r = walk_once(w, la, gpa, &error);
+		if (likely(w->paging == PAGING_LONG && !w->set))
+			r = walk_once(w, PAGING_LONG, false, la, gpa, &error);
+		else
+			r = walk_once(w, w->paging, w->set, la, gpa, &error);
 	} while (r == -EAGAIN && --tries);
 	/* A guest that changes its tables without end: *gpa was right when it was read. */
 	if (r == -EAGAIN)
