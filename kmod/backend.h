@@ -110,7 +110,6 @@ struct mv_backend {
 	int (*set_msr)(struct mv_vcpu *vcpu, u32 msr, u64 val);
 
 	void (*cancel_inject)(struct mv_vcpu *vcpu);
-	u32 (*get_int_shadow)(struct mv_vcpu *vcpu);
 	void (*set_int_shadow)(struct mv_vcpu *vcpu, u32 shadow);
 	bool (*nmi_masked)(struct mv_vcpu *vcpu);
 	void (*set_nmi_masked)(struct mv_vcpu *vcpu, bool masked);
@@ -122,7 +121,6 @@ struct mv_backend {
 	void (*update_msr_exits)(struct mv_vcpu *vcpu);
 	bool (*take_halt)(struct mv_vcpu *vcpu);
 	void (*finish_exit)(struct mv_vcpu *vcpu);
-	int (*skip_len)(struct mv_vcpu *vcpu);
 	void (*dump)(struct mv_vcpu *vcpu);
 
 	/* On the path of entry and exit: bound as static calls at load. */
@@ -133,6 +131,8 @@ struct mv_backend {
 	void (*inject)(struct mv_vcpu *vcpu, enum mv_event_type type);
 	bool (*irq_allowed)(struct mv_vcpu *vcpu);
 	bool (*nmi_allowed)(struct mv_vcpu *vcpu);
+	int (*skip_len)(struct mv_vcpu *vcpu);
+	u32 (*get_int_shadow)(struct mv_vcpu *vcpu);
 	u32 (*code_rights)(struct mv_vcpu *vcpu);
 	void (*irq_window)(struct mv_vcpu *vcpu, bool on);
 	void (*nmi_window)(struct mv_vcpu *vcpu, bool on);
@@ -151,7 +151,8 @@ extern struct mv_backend *mv_backend; /* the one in use; const after load */
 
 #define MV_STATIC_CALLS(X)                                                     \
 	X(load) X(put) X(run) X(cache_reg) X(inject) X(irq_allowed) X(nmi_allowed) \
-	X(code_rights) X(irq_window) X(nmi_window) X(set_rvi) X(flush_tlb)
+	X(irq_window) X(nmi_window) X(set_rvi) X(flush_tlb)                         \
+	X(skip_len) X(get_int_shadow) X(code_rights)
 
 #define MV_DECLARE_CALL(name) \
 	DECLARE_STATIC_CALL(mv_##name##_call, *(mv_vmx_backend.name));

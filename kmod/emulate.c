@@ -393,7 +393,7 @@ int mv_emulate_string_io(struct mv_vcpu *vcpu)
 		.size = exit->io.size,
 		.addrsize = exit->io.addrsize,
 		.seg = exit->io.seg,
-		.insn_len = exit->insn_len ?: mv_backend->skip_len(vcpu),
+		.insn_len = exit->insn_len ?: mv_call(skip_len)(vcpu),
 		.in = exit->io.in,
 		.rep = exit->io.rep,
 	};

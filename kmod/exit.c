@@ -12,9 +12,9 @@
  * An instruction is over: the shadow of STI or MOV SS ends with it, and
  * RFLAGS.TF or a debugger's single-step wants its trap.  Returns as a handler.
  */
-int mv_insn_done(struct mv_vcpu *vcpu)
+static __always_inline int insn_done(struct mv_vcpu *vcpu)
 {
-	if (mv_backend->get_int_shadow(vcpu)) {
+	if (mv_call(get_int_shadow)(vcpu)) {
 		mv_backend->set_int_shadow(vcpu, 0);
 		mv_request(vcpu, MV_REQ_EVENT);
 	}
@@ -26,16 +26,21 @@ int mv_insn_done(struct mv_vcpu *vcpu)
 	return 1;
 }
 
+int mv_insn_done(struct mv_vcpu *vcpu)
+{
+	return insn_done(vcpu);
+}
+
 int mv_skip_insn(struct mv_vcpu *vcpu)
 {
-	int len = vcpu->exit.insn_len ?: mv_backend->skip_len(vcpu);
+	int len = vcpu->exit.insn_len ?: mv_call(skip_len)(vcpu);
 	u64 rip;
 
 	if (unlikely(len <= 0))
 		return mv_internal_error(vcpu, KVM_INTERNAL_ERROR_EMULATION);
 	rip = mv_rip(vcpu) + len;
 	mv_write_rip(vcpu, mv_long_mode(vcpu) ? rip : (u32)rip);
-	return mv_insn_done(vcpu);
+	return insn_done(vcpu);
 }
 
 /**

@@ -113,7 +113,7 @@ static int get_events(struct mv_vcpu *vcpu, void *buf)
 
 	get_exception(vcpu, ev);
 	ev->interrupt.injected = mv_get_sent_irq(vcpu, &ev->interrupt.nr);
-	ev->interrupt.shadow = mv_backend->get_int_shadow(vcpu);
+	ev->interrupt.shadow = mv_call(get_int_shadow)(vcpu);
 	ev->nmi.injected = p->nmi_injected;
 	ev->nmi.pending = vcpu->nmi_pending || atomic_read(&vcpu->nmi_queued);
 	ev->nmi.masked = mv_backend->nmi_masked(vcpu);

@@ -287,8 +287,8 @@ int mv_mmu_fault(struct mv_vcpu *vcpu, gpa_t gpa, u32 access)
 	case 0:
 		return MV_FAULT_DONE;
 	case MV_FAULT_MMIO:
-		/* Whether the APIC's page is one of a device depends on more. */
-		if (!f.slot && f.map.gfn != gpa_to_gfn(APIC_DEFAULT_PHYS_BASE)) {
+		/* Whether the APIC-access page is there depends on more. */
+		if (!f.slot && (!mv_apicv || f.map.gfn != gpa_to_gfn(APIC_DEFAULT_PHYS_BASE))) {
 			vcpu->mmio_gfn = f.map.gfn;
 			vcpu->mmio_seq = f.seq;
 		}

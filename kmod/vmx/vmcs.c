@@ -445,15 +445,20 @@ void vmx_cache_reg(struct mv_vcpu *vcpu, enum mv_lazy_reg reg)
 {
 	u64 owned;
 
+	/* The two that every instruction wants which is skipped */
+	if (reg == MV_LAZY_RIP) {
+		vcpu->rip = vmcs_read(GUEST_RIP);
+		vcpu->regs_avail |= BIT(MV_LAZY_RIP);
+		return;
+	}
+	if (reg == MV_LAZY_RFLAGS) {
+		vcpu->rflags = vmcs_read(GUEST_RFLAGS);
+		vcpu->regs_avail |= BIT(MV_LAZY_RFLAGS);
+		return;
+	}
 	switch (reg) {
 	case MV_LAZY_RSP:
 		vcpu->gpr[MV_RSP] = vmcs_read(GUEST_RSP);
-		break;
-	case MV_LAZY_RIP:
-		vcpu->rip = vmcs_read(GUEST_RIP);
-		break;
-	case MV_LAZY_RFLAGS:
-		vcpu->rflags = vmcs_read(GUEST_RFLAGS);
 		break;
 	case MV_LAZY_CR0:
 		vcpu->cr0 = (vcpu->cr0 & ~CR0_GUEST_OWNED) |
@@ -466,7 +471,7 @@ void vmx_cache_reg(struct mv_vcpu *vcpu, enum mv_lazy_reg reg)
 		owned = CR4_GUEST_OWNED & ~vcpu->cr4_reserved;
 		vcpu->cr4 = (vcpu->cr4 & ~owned) | (vmcs_read(GUEST_CR4) & owned);
 		break;
-	case MV_NR_LAZY:
+	default:
 		return;
 	}
 	vcpu->regs_avail |= BIT(reg);
@@ -484,8 +489,11 @@ void vmx_write_dirty_regs(struct mv_vcpu *vcpu)
 {
 	u32 dirty = vcpu->regs_dirty;
 
+	vcpu->regs_dirty = 0;
 	if (dirty & BIT(MV_LAZY_RIP))
 		vmcs_write(GUEST_RIP, vcpu->rip);
+	if (likely(dirty == BIT(MV_LAZY_RIP)))
+		return;
 	if (dirty & BIT(MV_LAZY_RSP))
 		vmcs_write(GUEST_RSP, vcpu->gpr[MV_RSP]);
 	if (dirty & BIT(MV_LAZY_RFLAGS))
@@ -499,7 +507,6 @@ void vmx_write_dirty_regs(struct mv_vcpu *vcpu)
 			vmcs_write(GUEST_PDPTR3, vcpu->pdptrs[3]);
 		}
 	}
-	vcpu->regs_dirty = 0;
 }
 
 /* ---- reports ---- */
