@@ -168,7 +168,7 @@ void mv_cpuid_runtime_update(struct mv_vcpu *vcpu)
 	e = find(vcpu, 1, 0);
 	if (e) {
 		change_bit_of(&e->ecx, F(OSXSAVE),
-			      boot_cpu_has(X86_FEATURE_XSAVE) && (mv_cr4(vcpu) & X86_CR4_OSXSAVE));
+			      boot_cpu_has(X86_FEATURE_XSAVE) && mv_cr4_has(vcpu, X86_CR4_OSXSAVE));
 		change_bit_of(&e->edx, F(APIC), vcpu->apic_base & MSR_IA32_APICBASE_ENABLE);
 		if (!mv_has_quirk(vcpu->vm, KVM_X86_QUIRK_MISC_ENABLE_NO_MWAIT))
 			change_bit_of(&e->ecx, F(MWAIT),
@@ -180,7 +180,7 @@ void mv_cpuid_runtime_update(struct mv_vcpu *vcpu)
 		e->eax &= ~BIT(KVM_FEATURE_PV_UNHALT);
 	e = find(vcpu, 7, 0);
 	if (e)
-		change_bit_of(&e->ecx, F(OSPKE), mv_cr4(vcpu) & X86_CR4_PKE);
+		change_bit_of(&e->ecx, F(OSPKE), mv_cr4_has(vcpu, X86_CR4_PKE));
 	e = find(vcpu, 0xd, 0);
 	if (e)
 		e->ebx = mv_xstate_size(vcpu->xcr0, false);

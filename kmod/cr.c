@@ -68,12 +68,12 @@ static bool may_enable_paging(struct mv_vcpu *vcpu)
 {
 	if (!(vcpu->efer & EFER_LME))
 		return true;
-	return (mv_cr4(vcpu) & X86_CR4_PAE) && !cs_is_64bit(vcpu);
+	return mv_cr4_has(vcpu, X86_CR4_PAE) && !cs_is_64bit(vcpu);
 }
 
 static bool may_disable_paging(struct mv_vcpu *vcpu)
 {
-	return !(mv_cr4(vcpu) & X86_CR4_PCIDE) && !(mv_long_mode(vcpu) && cs_is_64bit(vcpu));
+	return !mv_cr4_has(vcpu, X86_CR4_PCIDE) && !(mv_long_mode(vcpu) && cs_is_64bit(vcpu));
 }
 
 int mv_set_cr0(struct mv_vcpu *vcpu, u64 val)
@@ -88,7 +88,7 @@ int mv_set_cr0(struct mv_vcpu *vcpu, u64 val)
 		if (!(val & X86_CR0_PG ? may_enable_paging(vcpu) : may_disable_paging(vcpu)))
 			return 1;
 	}
-	if ((val & X86_CR0_PG) && !(vcpu->efer & EFER_LME) && (mv_cr4(vcpu) & X86_CR4_PAE) &&
+	if ((val & X86_CR0_PG) && !(vcpu->efer & EFER_LME) && mv_cr4_has(vcpu, X86_CR4_PAE) &&
 	    (changed & CR0_PDPTR_BITS) && !load_pdptrs(vcpu, mv_cr3(vcpu)))
 		return 1;
 
@@ -102,7 +102,7 @@ int mv_set_cr3(struct mv_vcpu *vcpu, u64 val)
 {
 	bool flush = true;
 
-	if (mv_cr4(vcpu) & X86_CR4_PCIDE) {
+	if (mv_cr4_has(vcpu, X86_CR4_PCIDE)) {
 		flush = !(val & CR3_NO_FLUSH);
 		val &= ~CR3_NO_FLUSH;
 	}
@@ -128,7 +128,7 @@ int mv_set_cr4(struct mv_vcpu *vcpu, u64 val)
 	if (mv_long_mode(vcpu)) {
 		if (!(val & X86_CR4_PAE) || (changed & X86_CR4_LA57))
 			return 1;
-	} else if ((mv_cr0(vcpu) & X86_CR0_PG) && (val & X86_CR4_PAE) &&
+	} else if (mv_cr0_has(vcpu, X86_CR0_PG) && (val & X86_CR4_PAE) &&
 		   (changed & CR4_PDPTR_BITS) && !load_pdptrs(vcpu, mv_cr3(vcpu))) {
 		return 1;
 	}
@@ -171,7 +171,7 @@ int mv_set_efer(struct mv_vcpu *vcpu, u64 val, bool host)
 {
 	if (val & (host ? ~mv_efer_allowed(mv_supported_features) : vcpu->efer_reserved))
 		return 1;
-	if (!host && (mv_cr0(vcpu) & X86_CR0_PG) && ((val ^ vcpu->efer) & EFER_LME))
+	if (!host && mv_cr0_has(vcpu, X86_CR0_PG) && ((val ^ vcpu->efer) & EFER_LME))
 		return 1;
 	mv_backend->set_efer(vcpu, (val & ~EFER_LMA) | (vcpu->efer & EFER_LMA));
 	return 0;

@@ -16,7 +16,7 @@
 static int alias(struct mv_vcpu *vcpu, int dr)
 {
 	if (dr == 4 || dr == 5)
-		return mv_cr4(vcpu) & X86_CR4_DE ? -1 : dr + 2;
+		return mv_cr4_has(vcpu, X86_CR4_DE) ? -1 : dr + 2;
 	return dr;
 }
 

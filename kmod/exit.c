@@ -314,7 +314,7 @@ static int handle_dr(struct mv_vcpu *vcpu)
 	u64 val;
 
 	mv_backend->get_seg(vcpu, MV_SS, &ss);
-	if ((mv_cr0(vcpu) & X86_CR0_PE) && ss.dpl)
+	if (mv_cr0_has(vcpu, X86_CR0_PE) && ss.dpl)
 		return mv_inject_gp(vcpu);
 	/* General detect: any access traps, before it is made. SDM 17.2.4. */
 	if (mv_effective_dr7(vcpu) & MV_DR7_GD) {

@@ -183,7 +183,7 @@ int mv_set_mce(struct mv_vcpu *vcpu, void *buf)
 	if (((vcpu->msr.mcg_cap & MCG_CTL_P) && ~vcpu->msr.mcg_ctl) || ~bank->reg[CTL])
 		return 0;
 	/* A machine check in another one's handler, or without one, shuts the processor down. */
-	if ((vcpu->msr.mcg_status & MCG_STATUS_MCIP) || !(mv_cr4(vcpu) & X86_CR4_MCE)) {
+	if ((vcpu->msr.mcg_status & MCG_STATUS_MCIP) || !mv_cr4_has(vcpu, X86_CR4_MCE)) {
 		mv_request(vcpu, MV_REQ_TRIPLE_FAULT);
 		return 0;
 	}

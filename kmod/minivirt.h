@@ -554,9 +554,26 @@ MV_LAZY_ACCESSORS(cr0, CR0)
 MV_LAZY_ACCESSORS(cr3, CR3)
 MV_LAZY_ACCESSORS(cr4, CR4)
 
+/* Bits of CR0 and CR4 that the guest may change without an exit. */
+#define MV_CR0_GUEST_OWNED (X86_CR0_MP | X86_CR0_EM | X86_CR0_TS | X86_CR0_WP | X86_CR0_AM)
+#define MV_CR4_GUEST_OWNED                                                                 \
+	(X86_CR4_VME | X86_CR4_PVI | X86_CR4_TSD | X86_CR4_DE | X86_CR4_PGE | X86_CR4_PCE | \
+	 X86_CR4_OSFXSR | X86_CR4_OSXMMEXCPT)
+
+/* For a constant @bit: of the others it is known without asking the processor. */
+static __always_inline bool mv_cr0_has(struct mv_vcpu *vcpu, u64 bit)
+{
+	return (bit & MV_CR0_GUEST_OWNED ? mv_cr0(vcpu) : vcpu->cr0) & bit;
+}
+
+static __always_inline bool mv_cr4_has(struct mv_vcpu *vcpu, u64 bit)
+{
+	return (bit & MV_CR4_GUEST_OWNED ? mv_cr4(vcpu) : vcpu->cr4) & bit;
+}
+
 static inline bool mv_canonical(struct mv_vcpu *vcpu, u64 la)
 {
-	int unused = mv_cr4(vcpu) & X86_CR4_LA57 ? 64 - 57 : 64 - 48;
+	int unused = mv_cr4_has(vcpu, X86_CR4_LA57) ? 64 - 57 : 64 - 48;
 
 	return la == (u64)((s64)(la << unused) >> unused);
 }
@@ -713,8 +730,8 @@ static inline bool mv_long_mode(struct mv_vcpu *vcpu)
 
 static inline bool mv_pae_paging(struct mv_vcpu *vcpu)
 {
-	return !mv_long_mode(vcpu) && (mv_cr4(vcpu) & X86_CR4_PAE) &&
-	       (mv_cr0(vcpu) & X86_CR0_PG);
+	return !mv_long_mode(vcpu) && mv_cr4_has(vcpu, X86_CR4_PAE) &&
+	       mv_cr0_has(vcpu, X86_CR0_PG);
 }
 
 /* A 48- or 57-bit linear address in canonical form, by the guest's CR4.LA57. */

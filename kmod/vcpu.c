@@ -238,26 +238,26 @@ static int handle_requests(struct mv_vcpu *vcpu)
 /* XCR0, XSS and PKRU are the guest's only while it runs: the host's kernel uses them too. */
 static __always_inline void load_guest_xstate(struct mv_vcpu *vcpu)
 {
-	if (mv_host.xcr0 != vcpu->xcr0 && (mv_cr4(vcpu) & X86_CR4_OSXSAVE))
+	if (mv_host.xcr0 != vcpu->xcr0 && mv_cr4_has(vcpu, X86_CR4_OSXSAVE))
 		xsetbv(XCR_XFEATURE_ENABLED_MASK, vcpu->xcr0);
 	if (mv_host.xss != vcpu->ia32_xss)
 		wrmsrl(MSR_IA32_XSS, vcpu->ia32_xss);
 	if (cpu_feature_enabled(X86_FEATURE_OSPKE) && vcpu->pkru != vcpu->host_pkru &&
-	    ((vcpu->xcr0 & XFEATURE_MASK_PKRU) || (mv_cr4(vcpu) & X86_CR4_PKE)))
+	    ((vcpu->xcr0 & XFEATURE_MASK_PKRU) || mv_cr4_has(vcpu, X86_CR4_PKE)))
 		wrpkru(vcpu->pkru);
 }
 
 static __always_inline void load_host_xstate(struct mv_vcpu *vcpu)
 {
 	if (cpu_feature_enabled(X86_FEATURE_OSPKE) &&
-	    ((vcpu->xcr0 & XFEATURE_MASK_PKRU) || (mv_cr4(vcpu) & X86_CR4_PKE))) {
+	    ((vcpu->xcr0 & XFEATURE_MASK_PKRU) || mv_cr4_has(vcpu, X86_CR4_PKE))) {
 		vcpu->pkru = rdpkru();
 		if (vcpu->pkru != vcpu->host_pkru)
 			wrpkru(vcpu->host_pkru);
 	}
 	if (mv_host.xss != vcpu->ia32_xss)
 		wrmsrl(MSR_IA32_XSS, mv_host.xss);
-	if (mv_host.xcr0 != vcpu->xcr0 && (mv_cr4(vcpu) & X86_CR4_OSXSAVE))
+	if (mv_host.xcr0 != vcpu->xcr0 && mv_cr4_has(vcpu, X86_CR4_OSXSAVE))
 		xsetbv(XCR_XFEATURE_ENABLED_MASK, mv_host.xcr0);
 }
 

@@ -178,7 +178,7 @@ TEST_F(slots, the_last_number_works)
 }
 
 /* All that there can be, each with a page; every other page stays empty. */
-TEST_F_TIMEOUT(slots, as_many_as_it_says, 120)
+TEST_F_TIMEOUT(slots, as_many_as_it_says, 600)
 {
 	int max = has_cap(self->vm->dev, KVM_CAP_NR_MEMSLOTS);
 	u64 *mem = self->mem, base = 0x40000000;

@@ -39,7 +39,7 @@ static void walk_init(struct walk *w, struct mv_vcpu *vcpu, u32 access)
 {
 	w->vcpu = vcpu;
 	w->access = access;
-	w->cr4 = mv_cr4(vcpu);
+	w->cr4 = vcpu->cr4; /* nothing of it that counts here changes without an exit */
 	w->paging = mv_long_mode(vcpu) ? PAGING_LONG :
 		    w->cr4 & X86_CR4_PAE ? PAGING_PAE : PAGING_32;
 	w->nxe = w->paging != PAGING_32 && (vcpu->efer & EFER_NX);
@@ -124,7 +124,7 @@ static __always_inline bool pkey_denies(const struct walk *w, u64 leaf)
 	if (rights & PKRU_AD_BIT)
 		return true;
 	return (rights & PKRU_WD_BIT) && (w->access & MV_ACCESS_WRITE) &&
-	       ((w->access & MV_ACCESS_USER) || (mv_cr0(w->vcpu) & X86_CR0_WP));
+	       ((w->access & MV_ACCESS_USER) || mv_cr0_has(w->vcpu, X86_CR0_WP));
 }
 
 /* Access rights. SDM vol. 3A, 4.6.1. */
@@ -135,7 +135,7 @@ static __always_inline bool denied(const struct walk *w)
 	if (user && !user_page)
 		return true;
 	if ((w->access & MV_ACCESS_WRITE) && !(w->all & _PAGE_RW) &&
-	    (user || (mv_cr0(w->vcpu) & X86_CR0_WP)))
+	    (user || mv_cr0_has(w->vcpu, X86_CR0_WP)))
 		return true;
 	if (w->access & MV_ACCESS_EXEC)
 		return (w->nxe && (w->any & _PAGE_NX)) ||
@@ -276,7 +276,7 @@ static int walk_locked(struct walk *w, u64 la, gpa_t *gpa, struct mv_walk_fault 
 	int tries = MV_WALK_TRIES, r;
 	u32 error;
 
-	if (!(mv_cr0(w->vcpu) & X86_CR0_PG)) {
+	if (!mv_cr0_has(w->vcpu, X86_CR0_PG)) {
 		*gpa = (u32)la;
 		return 0;
 	}
@@ -312,7 +312,7 @@ static noinline int walk_tables(struct mv_vcpu *vcpu, u64 la, u32 access, gpa_t 
 
 int mv_walk(struct mv_vcpu *vcpu, u64 la, u32 access, gpa_t *gpa, struct mv_walk_fault *fault)
 {
-	if (!(mv_cr0(vcpu) & X86_CR0_PG)) {
+	if (!mv_cr0_has(vcpu, X86_CR0_PG)) {
 		*gpa = (u32)la;
 		return 0;
 	}

@@ -85,20 +85,21 @@ static s64 execute(struct mv_vcpu *vcpu, const struct call *call)
 	return -KVM_ENOSYS;
 }
 
-static bool in_user_mode(struct mv_vcpu *vcpu)
+static bool in_user_mode(struct mv_vcpu *vcpu, u32 rights)
 {
-	return (mv_cr0(vcpu) & X86_CR0_PE) && (mv_call(code_rights)(vcpu) & MV_SEG_DPL);
+	return (rights & MV_SEG_DPL) && mv_cr0_has(vcpu, X86_CR0_PE);
 }
 
 int mv_hypercall(struct mv_vcpu *vcpu)
 {
+	u32 rights = mv_call(code_rights)(vcpu);
 	struct call call = {
 		.nr = vcpu->gpr[MV_RAX],
 		.a0 = vcpu->gpr[MV_RBX],
 		.a1 = vcpu->gpr[MV_RCX],
 		.a2 = vcpu->gpr[MV_RDX],
 		.a3 = vcpu->gpr[MV_RSI],
-		.mode64 = mv_long_mode(vcpu) && (mv_call(code_rights)(vcpu) & MV_SEG_L),
+		.mode64 = mv_long_mode(vcpu) && (rights & MV_SEG_L),
 	};
 	s64 ret;
 
@@ -109,7 +110,7 @@ int mv_hypercall(struct mv_vcpu *vcpu)
 		call.a2 = (u32)call.a2;
 		call.a3 = (u32)call.a3;
 	}
-	ret = in_user_mode(vcpu) ? -KVM_EPERM : execute(vcpu, &call);
+	ret = in_user_mode(vcpu, rights) ? -KVM_EPERM : execute(vcpu, &call);
 	vcpu->gpr[MV_RAX] = call.mode64 ? ret : (u32)ret;
 	return mv_skip_insn(vcpu);
 }
@@ -131,7 +132,8 @@ int mv_hypercall_ud(struct mv_vcpu *vcpu)
 	gpa_t gpa;
 	int i;
 
-	if (!mv_has_quirk(vcpu->vm, KVM_X86_QUIRK_FIX_HYPERCALL_INSN) || in_user_mode(vcpu))
+	if (!mv_has_quirk(vcpu->vm, KVM_X86_QUIRK_FIX_HYPERCALL_INSN) ||
+	    in_user_mode(vcpu, mv_call(code_rights)(vcpu)))
 		return mv_inject_ud(vcpu);
 	/* It may cross a page. */
 	for (i = 0; i < ARRAY_SIZE(insn); i++)

@@ -47,7 +47,7 @@ void svm_inject(struct mv_vcpu *vcpu, enum mv_event_type type)
 		soft = p->exc_vector == BP_VECTOR || p->exc_vector == OF_VECTOR;
 		inj |= p->exc_vector | SVM_EVTINJ_TYPE_EXEPT;
 		/* In real mode exceptions have no error code. */
-		if (p->exc_has_error && (mv_cr0(vcpu) & X86_CR0_PE)) {
+		if (p->exc_has_error && mv_cr0_has(vcpu, X86_CR0_PE)) {
 			inj |= SVM_EVTINJ_VALID_ERR;
 			svm->vmcb->control.event_inj_err = p->exc_error;
 		}

@@ -19,12 +19,6 @@ static DEFINE_PER_CPU(void *, vmx_current);
 static DEFINE_IDA(vpids);
 #define VPID_MAX 0xffff
 
-/* Bits of CR0 and CR4 that the guest changes without an exit. */
-#define CR0_GUEST_OWNED (X86_CR0_MP | X86_CR0_EM | X86_CR0_TS | X86_CR0_WP | X86_CR0_AM)
-#define CR4_GUEST_OWNED                                                                    \
-	(X86_CR4_VME | X86_CR4_PVI | X86_CR4_TSD | X86_CR4_DE | X86_CR4_PGE | X86_CR4_PCE | \
-	 X86_CR4_OSFXSR | X86_CR4_OSXMMEXCPT)
-
 /*
  * PAUSE-loop exiting, SDM 26.1.3: PAUSEs this close together are one loop, and
  * a loop of this length exits.  A lock held by a running vCPU is free sooner.
@@ -234,7 +228,7 @@ static void vmx_write_constant_state(struct vmx_vcpu *vmx)
 	vmcs_write(VM_EXIT_MSR_STORE_COUNT, 0);
 	vmcs_write(VM_EXIT_MSR_LOAD_COUNT, 0);
 	vmcs_write(VM_ENTRY_MSR_LOAD_COUNT, 0);
-	vmcs_write(CR0_GUEST_HOST_MASK, ~CR0_GUEST_OWNED);
+	vmcs_write(CR0_GUEST_HOST_MASK, ~MV_CR0_GUEST_OWNED);
 	vmcs_write(EPT_POINTER, vmx->vcpu.vm->mmu.root_hpa | VMX_EPTP_MT_WB | VMX_EPTP_PWL_4 |
 				(vmx_caps.ept_ad ? VMX_EPTP_AD_ENABLE_BIT : 0));
 	if (vmx->vpid)
@@ -387,7 +381,7 @@ void vmx_set_cr0(struct mv_vcpu *vcpu, u64 val)
 
 void vmx_set_cr4(struct mv_vcpu *vcpu, u64 val)
 {
-	u64 owned = CR4_GUEST_OWNED & ~vcpu->cr4_reserved;
+	u64 owned = MV_CR4_GUEST_OWNED & ~vcpu->cr4_reserved;
 
 	if ((val ^ vcpu->cr4) & MV_CR4_TLB_BITS)
 		mv_request(vcpu, MV_REQ_TLB_FLUSH);
@@ -461,14 +455,14 @@ void vmx_cache_reg(struct mv_vcpu *vcpu, enum mv_lazy_reg reg)
 		vcpu->gpr[MV_RSP] = vmcs_read(GUEST_RSP);
 		break;
 	case MV_LAZY_CR0:
-		vcpu->cr0 = (vcpu->cr0 & ~CR0_GUEST_OWNED) |
-			    (vmcs_read(GUEST_CR0) & CR0_GUEST_OWNED);
+		vcpu->cr0 = (vcpu->cr0 & ~MV_CR0_GUEST_OWNED) |
+			    (vmcs_read(GUEST_CR0) & MV_CR0_GUEST_OWNED);
 		break;
 	case MV_LAZY_CR3:
 		vcpu->cr3 = vmcs_read(GUEST_CR3);
 		break;
 	case MV_LAZY_CR4:
-		owned = CR4_GUEST_OWNED & ~vcpu->cr4_reserved;
+		owned = MV_CR4_GUEST_OWNED & ~vcpu->cr4_reserved;
 		vcpu->cr4 = (vcpu->cr4 & ~owned) | (vmcs_read(GUEST_CR4) & owned);
 		break;
 	default:

@@ -315,7 +315,7 @@ static void vmx_inject(struct mv_vcpu *vcpu, enum mv_event_type type)
 	case MV_EVENT_EXCEPTION:
 		info |= p->exc_vector;
 		/* In real mode exceptions have no error code. */
-		if (p->exc_has_error && (mv_cr0(vcpu) & X86_CR0_PE)) {
+		if (p->exc_has_error && mv_cr0_has(vcpu, X86_CR0_PE)) {
 			vmcs_write(VM_ENTRY_EXCEPTION_ERROR_CODE, p->exc_error);
 			info |= INTR_INFO_DELIVER_CODE_MASK;
 		}
