@@ -60,6 +60,10 @@ machine_bochs()
 		-e "s|@MODEL@|${cpu_model:-broadwell_ult}|g" "$TESTBED/bochsrc" >"$run/bochsrc"
 	# Debian's Bochs stops at its debugger's prompt unless a file gives it "continue".
 	echo c >"$run/debugger"
+	if [ -n "$debugger" ]; then
+		cp "$debugger" "$run/debugger"
+		echo "magic_break: enabled=1" >>"$run/bochsrc"
+	fi
 	emulator=(bochs -q -f "$run/bochsrc" -rc "$run/debugger")
 	emulator_stdout=$run/report
 }
