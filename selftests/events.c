@@ -261,6 +261,28 @@ TEST(window_opens_after_sti_hlt)
 	EXPECT_EQ(GPA_CODE + 2, vcpu_regs(vcpu).rip);
 }
 
+/* As when the host took the processor between STI and HLT. */
+TEST(shadow_of_sti_lasts_over_an_entry)
+{
+	struct vcpu *vcpu = vcpu_add_asm(vm_create(), sti_hlt, sti_hlt_end);
+	struct kvm_vcpu_events ev = { .flags = KVM_VCPUEVENT_VALID_SHADOW };
+	struct kvm_regs regs;
+
+	if (on_tcg() && !is_minivirt())
+		SKIP(return, "TCG forgets it, and KVM knows nothing of that");
+	IOCTL(vcpu->fd, KVM_GET_REGS, &regs);
+	regs.rip += 1;
+	regs.rflags |= 1 << 9;
+	IOCTL(vcpu->fd, KVM_SET_REGS, &regs);
+	ev.interrupt.shadow = KVM_X86_SHADOW_INT_STI;
+	IOCTL(vcpu->fd, KVM_SET_VCPU_EVENTS, &ev);
+	vcpu->run->request_interrupt_window = 1;
+	RUN_TO(vcpu, KVM_EXIT_HLT);
+	RUN_TO(vcpu, KVM_EXIT_IRQ_WINDOW_OPEN);
+	vcpu->run->request_interrupt_window = 0;
+	RUN_TO_PORT(vcpu, 0x10);
+}
+
 static void nmi_handler(struct ex_frame *frame __attribute__((unused)))
 {
 	count++;

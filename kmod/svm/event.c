@@ -129,6 +129,12 @@ void svm_irq_window(struct mv_vcpu *vcpu, bool on)
 
 	if (on == svm_intercepts(svm, INTERCEPT_VINTR))
 		return;
+	/* As for an NMI, the instruction in the shadow is stepped over. */
+	if (on && unlikely(svm_forgets_shadow) &&
+	    (control->int_state & SVM_INTERRUPT_SHADOW_MASK)) {
+		svm->nmi_window = true;
+		return;
+	}
 	svm_intercept(svm, INTERCEPT_VINTR, on);
 	if (on) {
 		control->int_vector = 0;

@@ -285,6 +285,13 @@ static int __init svm_check(void)
 	return 0;
 }
 
+/*
+ * QEMU's TCG enters a guest without the interrupt shadow that the VMCB tells
+ * of. An interrupt between the STI and the HLT of an idle loop would leave the
+ * guest asleep with what it was to wake up for.
+ */
+bool svm_forgets_shadow __ro_after_init;
+
 static int __init svm_setup(void)
 {
 	struct mv_backend *b = &mv_svm_backend;
@@ -306,6 +313,7 @@ static int __init svm_setup(void)
 		b->skip_fetches = true;
 	if (boot_cpu_has(X86_FEATURE_PAUSEFILTER))
 		b->features |= MINIVIRT_FEATURE_PLE;
+	svm_forgets_shadow = hypervisor_cpuid_base("TCGTCGTCGTCG", 0);
 	svm_pt_format.table |= sme_me_mask;
 	svm_pt_format.leaf |= sme_me_mask;
 

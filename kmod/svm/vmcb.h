@@ -116,6 +116,7 @@ unsigned long svm_enter(u64 *gpr, u64 vmcb_pa, u64 host_pa);
 
 /* vmcb.c */
 extern const u32 svm_passed_through[];
+extern bool svm_forgets_shadow;
 int svm_alloc_maps(void);
 void svm_free_maps(void);
 int svm_vcpu_init(struct mv_vcpu *vcpu);
