@@ -196,6 +196,7 @@ static bool change_leaves(struct mv_vm *vm, enum mv_pt_op op, const struct mv_sl
  */
 static void slots_changed(struct mv_mmu *mmu)
 {
+	/* Pairs with mv_slot_near() and handle_fault(). */
 	smp_store_release(&mmu->invalidate_seq, mmu->invalidate_seq + 1);
 }
 

@@ -20,7 +20,7 @@ enum paging { PAGING_32, PAGING_PAE, PAGING_LONG };
 struct walk {
 	struct mv_vcpu *vcpu;
 	u32 access;
-	enum paging paging;
+	enum paging mode;
 	bool nxe;
 	bool set; /* accessed and dirty bits, as all that was found is in order */
 	u64 cr4;
@@ -40,30 +40,30 @@ static void walk_init(struct walk *w, struct mv_vcpu *vcpu, u32 access)
 	w->vcpu = vcpu;
 	w->access = access;
 	w->cr4 = vcpu->cr4; /* nothing of it that counts here changes without an exit */
-	w->paging = mv_long_mode(vcpu) ? PAGING_LONG :
+	w->mode = mv_long_mode(vcpu) ? PAGING_LONG :
 		    w->cr4 & X86_CR4_PAE ? PAGING_PAE : PAGING_32;
-	w->nxe = w->paging != PAGING_32 && (vcpu->efer & EFER_NX);
+	w->nxe = w->mode != PAGING_32 && (vcpu->efer & EFER_NX);
 	w->set = false;
 	w->slot = NULL;
 	w->reserved = GENMASK_ULL(51, 0) & (~0ull << physical_bits(vcpu));
 	if (!w->nxe)
 		w->reserved |= _PAGE_NX;
-	if (w->paging != PAGING_LONG)
+	if (w->mode != PAGING_LONG)
 		w->reserved |= GENMASK_ULL(62, 52);
 }
 
 /* The four entries of PAE's top level have neither access rights nor accessed bits. */
-static __always_inline bool is_pdpte(enum paging paging, int level)
+static __always_inline bool is_pdpte(enum paging mode, int level)
 {
-	return paging == PAGING_PAE && level == 3;
+	return mode == PAGING_PAE && level == 3;
 }
 
 /* An entry with the PS bit. */
-static __always_inline bool is_large(const struct walk *w, enum paging paging, int level)
+static __always_inline bool is_large(const struct walk *w, enum paging mode, int level)
 {
-	if (paging == PAGING_32)
+	if (mode == PAGING_32)
 		return level == 2 && (w->cr4 & X86_CR4_PSE);
-	return level == 2 || (level == 3 && paging == PAGING_LONG);
+	return level == 2 || (level == 3 && mode == PAGING_LONG);
 }
 
 /* PSE-36: bits 20:13 of a 4 MiB entry are bits 39:32 of the address. */
@@ -73,9 +73,9 @@ static u64 pse36_base(u64 entry)
 }
 
 /* Reserved bits of a leaf above level 1, beyond w->reserved. */
-static u64 large_reserved(const struct walk *w, enum paging paging, int level)
+static u64 large_reserved(const struct walk *w, enum paging mode, int level)
 {
-	if (paging == PAGING_32)
+	if (mode == PAGING_32)
 		return GENMASK_ULL(21, min(physical_bits(w->vcpu), 40) - 19);
 	if (level == 2)
 		return GENMASK_ULL(20, 13);
@@ -97,7 +97,7 @@ static __always_inline bool find_slot(struct walk *w, gfn_t gfn)
 	return w->slot;
 }
 
-static __always_inline int read_entry(struct walk *w, enum paging paging, gpa_t gpa, u64 *entry)
+static __always_inline int read_entry(struct walk *w, enum paging mode, gpa_t gpa, u64 *entry)
 {
 	u32 entry32;
 	int r;
@@ -105,7 +105,7 @@ static __always_inline int read_entry(struct walk *w, enum paging paging, gpa_t 
 	if (!find_slot(w, gpa_to_gfn(gpa)))
 		return -EFAULT;
 	w->user = user_address(w->slot, gpa);
-	if (paging != PAGING_32)
+	if (mode != PAGING_32)
 		return __get_user(*entry, (u64 __user *)w->user);
 	r = __get_user(entry32, (u32 __user *)w->user);
 	*entry = entry32;
@@ -117,7 +117,7 @@ static __always_inline bool pkey_denies(const struct walk *w, u64 leaf)
 {
 	u32 rights;
 
-	if (!(w->cr4 & X86_CR4_PKE) || w->paging != PAGING_LONG || !(w->all & _PAGE_USER) ||
+	if (!(w->cr4 & X86_CR4_PKE) || w->mode != PAGING_LONG || !(w->all & _PAGE_USER) ||
 	    (w->access & MV_ACCESS_EXEC))
 		return false;
 	rights = w->vcpu->pkru >> (2 * ((leaf & _PAGE_PKEY_MASK) >> _PAGE_BIT_PKEY_BIT0));
@@ -169,18 +169,18 @@ static bool set_bits(struct walk *w, gpa_t gpa, u64 entry, u64 bits)
 
 	if ((old & bits) == bits || (w->slot->flags & KVM_MEM_READONLY))
 		return true;
-	r = mv_cmpxchg_user(w->user, &old, old | bits, w->paging == PAGING_32 ? 4 : 8);
+	r = mv_cmpxchg_user(w->user, &old, old | bits, w->mode == PAGING_32 ? 4 : 8);
 	if (!r)
 		mv_mark_page_dirty(w->vcpu->vm, w->slot, gpa_to_gfn(gpa));
 	return r <= 0;
 }
 
-static __always_inline gpa_t leaf_gpa(enum paging paging, u64 entry, int level, int shift, u64 la)
+static __always_inline gpa_t leaf_gpa(enum paging mode, u64 entry, int level, int shift, u64 la)
 {
 	u64 offset = la & (BIT_ULL(shift) - 1);
 	u64 base;
 
-	if (paging == PAGING_32)
+	if (mode == PAGING_32)
 		base = level == 2 ? pse36_base(entry) : entry & GENMASK_ULL(31, 12);
 	else
 		base = entry & GENMASK_ULL(51, 12) & ~(BIT_ULL(shift) - 1);
@@ -192,33 +192,33 @@ static __always_inline gpa_t leaf_gpa(enum paging paging, u64 entry, int level, 
  * *@error; -EAGAIN: once more, to set bits or because another processor has
  * changed an entry meanwhile.
  */
-static __always_inline int walk_once(struct walk *w, enum paging paging, bool set, u64 la,
+static __always_inline int walk_once(struct walk *w, enum paging mode, bool set, u64 la,
 				     gpa_t *gpa, u32 *error)
 {
-	u64 table = mv_cr3(w->vcpu) & (paging == PAGING_LONG ? GENMASK_ULL(51, 12) :
-				       paging == PAGING_PAE ? GENMASK_ULL(31, 5) :
+	u64 table = mv_cr3(w->vcpu) & (mode == PAGING_LONG ? GENMASK_ULL(51, 12) :
+				       mode == PAGING_PAE ? GENMASK_ULL(31, 5) :
 							      GENMASK_ULL(31, 12));
-	const u64 next_table = paging == PAGING_32 ? GENMASK_ULL(31, 12) : GENMASK_ULL(51, 12);
-	const int index_bits = paging == PAGING_32 ? 10 : 9;
-	const int entry_shift = paging == PAGING_32 ? 2 : 3;
+	const u64 next_table = mode == PAGING_32 ? GENMASK_ULL(31, 12) : GENMASK_ULL(51, 12);
+	const int index_bits = mode == PAGING_32 ? 10 : 9;
+	const int entry_shift = mode == PAGING_32 ? 2 : 3;
 	const u64 index_mask = (BIT_ULL(index_bits) - 1) << entry_shift;
-	u64 reserved = paging == PAGING_32 ? 0 : w->reserved;
+	u64 reserved = mode == PAGING_32 ? 0 : w->reserved;
 	u64 entry, entry_gpa, all = ~0ull, any = 0, wanted = _PAGE_ACCESSED;
 	int level, shift;
 
-	if (paging == PAGING_LONG)
+	if (mode == PAGING_LONG)
 		level = w->cr4 & X86_CR4_LA57 ? 5 : 4;
 	else
-		level = paging == PAGING_PAE ? 3 : 2;
+		level = mode == PAGING_PAE ? 3 : 2;
 	shift = PAGE_SHIFT + index_bits * (level - 1);
 	for (;; level--, shift -= index_bits) {
 		entry_gpa = table + ((la >> (shift - entry_shift)) & index_mask);
-		if (read_entry(w, paging, entry_gpa, &entry) || !(entry & _PAGE_PRESENT)) {
+		if (read_entry(w, mode, entry_gpa, &entry) || !(entry & _PAGE_PRESENT)) {
 			*error = error_code(w, 0);
 			return -EFAULT;
 		}
 		/* Those of PAE's top level were checked when CR3 was loaded. */
-		if (!is_pdpte(paging, level)) {
+		if (!is_pdpte(mode, level)) {
 			if (unlikely(entry & reserved))
 				goto reserved;
 			all &= entry;
@@ -227,12 +227,12 @@ static __always_inline int walk_once(struct walk *w, enum paging paging, bool se
 			if (level == 1)
 				break;
 			if (unlikely(entry & _PAGE_PSE)) {
-				if (is_large(w, paging, level)) {
-					if (entry & large_reserved(w, paging, level))
+				if (is_large(w, mode, level)) {
+					if (entry & large_reserved(w, mode, level))
 						goto reserved;
 					break;
 				}
-				if (paging != PAGING_32)
+				if (mode != PAGING_32)
 					goto reserved;
 			}
 			if (set && !set_bits(w, entry_gpa, entry, _PAGE_ACCESSED))
@@ -250,7 +250,7 @@ static __always_inline int walk_once(struct walk *w, enum paging paging, bool se
 		*error = error_code(w, X86_PF_PROT | X86_PF_PK);
 		return -EFAULT;
 	}
-	*gpa = leaf_gpa(paging, entry, level, shift, la);
+	*gpa = leaf_gpa(mode, entry, level, shift, la);
 	if (w->access & MV_ACCESS_WRITE)
 		wanted |= _PAGE_DIRTY;
 	if (set)
@@ -280,16 +280,16 @@ static int walk_locked(struct walk *w, u64 la, gpa_t *gpa, struct mv_walk_fault 
 		*gpa = (u32)la;
 		return 0;
 	}
-	if (w->paging != PAGING_LONG)
+	if (w->mode != PAGING_LONG)
 		la = (u32)la;
 	else if (!mv_canonical(w->vcpu, la))
 		return fail(fault, X86_TRAP_GP, 0);
 
 	do {
-		if (likely(w->paging == PAGING_LONG && !w->set))
+		if (likely(w->mode == PAGING_LONG && !w->set))
 			r = walk_once(w, PAGING_LONG, false, la, gpa, &error);
 		else
-			r = walk_once(w, w->paging, w->set, la, gpa, &error);
+			r = walk_once(w, w->mode, w->set, la, gpa, &error);
 	} while (r == -EAGAIN && --tries);
 	/* A guest that changes its tables without end: *gpa was right when it was read. */
 	if (r == -EAGAIN)
