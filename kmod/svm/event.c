@@ -121,20 +121,27 @@ bool svm_irq_allowed(struct mv_vcpu *vcpu)
 	       !(to_svm(vcpu)->vmcb->control.int_state & SVM_INTERRUPT_SHADOW_MASK);
 }
 
+u32 svm_get_int_shadow(struct mv_vcpu *vcpu)
+{
+	/* STI and MOV SS are the same here. */
+	if (to_svm(vcpu)->vmcb->control.int_state & SVM_INTERRUPT_SHADOW_MASK)
+		return KVM_X86_SHADOW_INT_STI | KVM_X86_SHADOW_INT_MOV_SS;
+	return 0;
+}
+
 /* A virtual interrupt of no vector, only to be intercepted when the guest would take it. */
 void svm_irq_window(struct mv_vcpu *vcpu, bool on)
 {
 	struct svm_vcpu *svm = to_svm(vcpu);
 	struct vmcb_control_area *control = &svm->vmcb->control;
 
+	/* As for an NMI, the instruction in the shadow is stepped over. */
+	if (on && unlikely(svm_forgets_shadow) && svm_get_int_shadow(vcpu)) {
+		svm->nmi_window = true;
+		on = false;
+	}
 	if (on == svm_intercepts(svm, INTERCEPT_VINTR))
 		return;
-	/* As for an NMI, the instruction in the shadow is stepped over. */
-	if (on && unlikely(svm_forgets_shadow) &&
-	    (control->int_state & SVM_INTERRUPT_SHADOW_MASK)) {
-		svm->nmi_window = true;
-		return;
-	}
 	svm_intercept(svm, INTERCEPT_VINTR, on);
 	if (on) {
 		control->int_vector = 0;
@@ -143,14 +150,6 @@ void svm_irq_window(struct mv_vcpu *vcpu, bool on)
 		control->int_ctl &= ~(V_IRQ_MASK | V_INTR_PRIO_MASK | V_IGN_TPR_MASK);
 	}
 	svm_mark_dirty(svm, SVM_CLEAN_INTR);
-}
-
-u32 svm_get_int_shadow(struct mv_vcpu *vcpu)
-{
-	/* STI and MOV SS are the same here. */
-	if (to_svm(vcpu)->vmcb->control.int_state & SVM_INTERRUPT_SHADOW_MASK)
-		return KVM_X86_SHADOW_INT_STI | KVM_X86_SHADOW_INT_MOV_SS;
-	return 0;
 }
 
 void svm_set_int_shadow(struct mv_vcpu *vcpu, u32 shadow)

@@ -207,6 +207,9 @@ static void svm_run(struct mv_vcpu *vcpu)
 	svm->soft_event = false;
 	if (unlikely(svm->nmi_masked))
 		svm_track_iret(svm);
+	/* An interrupt window that is open already would come too early. */
+	if (unlikely(svm_forgets_shadow) && svm_get_int_shadow(vcpu))
+		mv_request(vcpu, MV_REQ_EVENT);
 	svm_decode_exit(svm);
 }
 
