@@ -5,6 +5,7 @@
 #include <asm/traps.h>
 
 #include "backend.h"
+#include "trace.h"
 
 /* Exception classes of SDM vol. 3A, table 6-4. */
 enum { EXC_BENIGN, EXC_CONTRIBUTORY, EXC_PAGE_FAULT };
@@ -174,6 +175,7 @@ static void send(struct mv_vcpu *vcpu, enum mv_event_type type)
 {
 	struct mv_pending *p = &vcpu->pending;
 
+	trace_mv_inject(vcpu, type);
 	/* The other bytes of @any stay for the entry after this one. */
 	p->sent = 0;
 	switch (type) {

@@ -8,7 +8,7 @@
 
 #include <linux/tracepoint.h>
 
-#include "minivirt.h"
+#include "backend.h"
 
 #define MV_EXIT_NAMES                                                                      \
 	{ MV_EXIT_UNKNOWN, "unknown" }, { MV_EXIT_FAIL_ENTRY, "fail-entry" },               \
@@ -49,8 +49,8 @@ TRACE_EVENT(mv_exit,
 );
 
 TRACE_EVENT(mv_inject,
-	TP_PROTO(struct mv_vcpu *vcpu, u8 type, u8 vector),
-	TP_ARGS(vcpu, type, vector),
+	TP_PROTO(struct mv_vcpu *vcpu, enum mv_event_type type),
+	TP_ARGS(vcpu, type),
 	TP_STRUCT__entry(
 		__field(int, vcpu_id)
 		__field(u8, type)
@@ -59,10 +59,12 @@ TRACE_EVENT(mv_inject,
 	TP_fast_assign(
 		__entry->vcpu_id = vcpu->id;
 		__entry->type = type;
-		__entry->vector = vector;
+		__entry->vector = type == MV_EVENT_IRQ ? vcpu->pending.irq_vector :
+				  type == MV_EVENT_NMI ? 2 : vcpu->pending.exc_vector;
 	),
 	TP_printk("vcpu %d %s vector %u", __entry->vcpu_id,
-		  __print_symbolic(__entry->type, { 0, "irq" }, { 1, "nmi" }, { 2, "exception" }),
+		  __print_symbolic(__entry->type, { MV_EVENT_IRQ, "irq" }, { MV_EVENT_NMI, "nmi" },
+				   { MV_EVENT_EXCEPTION, "exception" }),
 		  __entry->vector)
 );
 
