@@ -22,7 +22,7 @@ help:
 	@echo 'make test-debug    the selftests on a kernel with KASAN, lockdep, kmemleak'
 	@echo 'make test-kvm      the selftests on stock KVM, the check of the tests themselves'
 	@echo "make test-kvm-selftests  the kernel's own KVM selftests; STOCK=1: on stock KVM, for the list"
-	@echo 'make test-qemu     stock QEMU boots Linux guests; TESTS="q35:split:4 pc:on:1:migrate"'
+	@echo 'make test-qemu     stock QEMU boots Linux guests; GUEST=debian-6.1; TESTS="pc:on:1:migrate ..."'
 	@echo 'make test-all      all of it, on VT-x and AMD-V, on all kernels; hours; PARTS="qemu ..."'
 	@echo '                   CPU=svm: on AMD-V; KERNEL=debian-6.1, debian-6.12; TESTS="lifecycle ..."'
 	@echo 'make bench         measure KVM and minivirt side by side in the testbed'
@@ -84,8 +84,9 @@ test-kvm test-debug:
 	@testbed/test $(testbed-options) $@ $(TESTS)
 
 STOCK	?=
+GUEST	?=
 test-kvm-selftests test-qemu:
-	@testbed/test $(testbed-options) $(@:test-%=%) $(if $(STOCK),--stock) $(TESTS)
+	@testbed/test $(testbed-options) $(@:test-%=%) $(if $(STOCK),--stock) $(if $(GUEST),--guest $(GUEST)) $(TESTS)
 
 .PHONY: all help modules modules_install programs selftests install clean
 bench:

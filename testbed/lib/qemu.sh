@@ -69,7 +69,7 @@ stage_qemu()
 	name="$name $cpu $kernel, guest $guest"
 	: >"$work/judged"
 	"$TESTBED/run" --cpu "$cpu" --kernel "$kernel" --without-selftests "${options[@]}" --mem 1536 \
-		--timeout 7200 --add "$work/guest-disk:/usr/lib/qemu-guest" \
+		--timeout $((2 * limit * ${#cases[@]})) --add "$work/guest-disk:/usr/lib/qemu-guest" \
 		--add "$TESTBED/qemu-cases:/bin/qemu-cases" \
 		--add /usr/bin/qemu-system-x86_64:/bin/qemu-system-x86_64 -- \
 		"modprobe $module && qemu-cases $limit $msi ${cases[*]}" | qemu_judge "$name" || status=${PIPESTATUS[0]}
