@@ -2,7 +2,7 @@
 # shellcheck shell=bash
 # Debian's QEMU on minivirt, as a judge: firmware, boot loader and a Linux guest in each of the cases.
 
-# MACHINE:IRQCHIP:CPUS[:migrate]. An instruction costs ten times as much on Bochs.
+# MACHINE:IRQCHIP:CPUS[:migrate]. A case takes three times as long on Bochs.
 QEMU_CASES_SVM=(pc:on:1 pc:split:4 pc:off:1 q35:on:4 q35:split:1 q35:off:1 microvm:on:1 microvm:split:4
 	microvm:off:1 pc:on:1:migrate q35:split:4:migrate)
 QEMU_CASES_VMX=(pc:on:1 q35:split:4 q35:off:1 microvm:on:1 q35:on:1:migrate)
