@@ -353,7 +353,10 @@ TEST_F(running, message_wakes_a_halted_guest)
 	}
 }
 
-/* TCG now and then delivers an interrupt twice that the VMCB injects once: Documentation/testbed.md. */
+/*
+ * TCG now and then delivers an interrupt twice that the VMCB injects once:
+ * Documentation/testbed.md.
+ */
 static u32 next_taken(struct __test_metadata *_metadata, struct vcpu *vcpu, u32 nr)
 {
 	u32 taken = RUN_SYNC(vcpu);

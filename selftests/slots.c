@@ -178,8 +178,8 @@ TEST_F(slots, the_last_number_works)
 }
 
 /*
- * All that there can be, each with a page; every other page stays empty. On a debug kernel each takes
- * half a million instructions to add: there, some of them.
+ * All that there can be, each with a page; every other page stays empty. On a
+ * debug kernel each takes half a million instructions to add: there, some of them.
  */
 TEST_F_TIMEOUT(slots, as_many_as_it_says, 120)
 {
@@ -197,7 +197,7 @@ TEST_F_TIMEOUT(slots, as_many_as_it_says, 120)
 		int j = (u64)i * step % max;
 
 		if (j >= first && vm_set_slot(self->vm, j, base + j * 0x2000ul, 0x1000,
-					  mem + j % 2 * 512, 0))
+					      mem + j % 2 * 512, 0))
 			FAIL("slot %d: %s", j, strerror(errno));
 	}
 	for (int j = first; j < max; j += (max - first) / 10)
