@@ -139,7 +139,7 @@ result $? "rmmod takes both away"
 
 if stock_kvm; then
 	! modprobe minivirt kvm_node=1 2>/dev/null && ! loaded && [ ! -e "$dev" ] && [ -c /dev/kvm ] &&
-		dmesg | tail -n 3 | grep -q '/dev/kvm is taken\|another hypervisor holds VMX'
+		dmesg | tail -n 3 | grep -q '/dev/kvm is taken\|another hypervisor'
 	result $? "kvm_node=1 while a KVM module has /dev/kvm: refused, the log says why"
 	rmmod kvm-intel 2>/dev/null || rmmod kvm-amd
 else
