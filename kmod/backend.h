@@ -43,8 +43,8 @@ enum mv_event_type { MV_EVENT_IRQ, MV_EVENT_NMI, MV_EVENT_EXCEPTION };
  *	re-queues an event whose delivery the exit cut short.
  * @cache_reg: bring one lazy register into struct mv_vcpu
  * @get_seg, @set_seg: VCPU_SREG_* order of enum mv_seg
- * @get_rights: access rights of a segment register, laid out as MV_SEG_* of the emulator, and
- *	base and limit if @base is not NULL: @get_seg for the emulator, in fewer instructions
+ * @get_rights: access rights of a segment register, laid out as MV_SEG_* of the emulator, its
+ *	base and limit: @get_seg for the emulator, in fewer instructions
  * @code_rights: MV_SEG_L and MV_SEG_DB of CS, and the CPL in the place of MV_SEG_DPL
  * @get_dt, @set_dt: GDTR (@idt false) or IDTR
  * @set_cr0, @set_cr4, @set_efer: a checked value into the control block and

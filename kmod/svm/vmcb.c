@@ -230,10 +230,8 @@ u32 svm_get_rights(struct mv_vcpu *vcpu, enum mv_seg seg, u64 *base, u32 *limit)
 	const struct vmcb_seg *v = svm_seg(vcpu, seg);
 	u32 rights = (v->attrib & 0xff) | (v->attrib & 0xf00) << 4;
 
-	if (base) {
-		*base = v->base;
-		*limit = v->limit;
-	}
+	*base = v->base;
+	*limit = v->limit;
 	if (seg == MV_SS)
 		rights = (rights & ~MV_SEG_DPL) |
 			 to_svm(vcpu)->vmcb->save.cpl << MV_SEG_DPL_SHIFT;

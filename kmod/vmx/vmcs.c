@@ -316,10 +316,8 @@ void vmx_get_seg(struct mv_vcpu *vcpu, enum mv_seg seg, struct kvm_segment *s)
 
 u32 vmx_get_rights(struct mv_vcpu *vcpu, enum mv_seg seg, u64 *base, u32 *limit)
 {
-	if (base) {
-		*base = vmcs_read(seg_field(GUEST_ES_BASE, seg));
-		*limit = vmcs_read(seg_field(GUEST_ES_LIMIT, seg));
-	}
+	*base = vmcs_read(seg_field(GUEST_ES_BASE, seg));
+	*limit = vmcs_read(seg_field(GUEST_ES_LIMIT, seg));
 	return vmcs_read(seg_field(GUEST_ES_AR_BYTES, seg));
 }
 
