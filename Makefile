@@ -21,10 +21,10 @@ help:
 	@echo 'make unit          the unit tests alone'
 	@echo 'make test-debug    the selftests on a kernel with KASAN, lockdep, kmemleak'
 	@echo 'make test-kvm      the selftests on stock KVM, the check of the tests themselves'
+	@echo '                   CPU=svm: on AMD-V; KERNEL=debian-6.1, debian-6.12; TESTS="lifecycle ..."'
 	@echo "make test-kvm-selftests  the kernel's own KVM selftests; STOCK=1: on stock KVM, for the list"
 	@echo 'make test-qemu     stock QEMU boots Linux guests; GUEST=debian-6.1; TESTS="pc:on:1:migrate ..."'
 	@echo 'make test-all      all of it, on VT-x and AMD-V, on all kernels; hours; PARTS="qemu ..."'
-	@echo '                   CPU=svm: on AMD-V; KERNEL=debian-6.1, debian-6.12; TESTS="lifecycle ..."'
 	@echo 'make bench         measure KVM and minivirt side by side in the testbed'
 	@echo '                   BENCH_ARGS="--cpu svm --mitigations all cpuid pio-out", --help'
 	@echo 'make bench-check   the same; fails if a figure got worse by more than 3 %'
