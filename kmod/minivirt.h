@@ -229,6 +229,8 @@ struct mv_exit {
 #define MV_DR7_ENABLE 0xffull /* L0 to G3 */
 #define MV_DR7_RESET 0x400ull
 
+enum mv_bus_id { MV_PIO_BUS, MV_MMIO_BUS, MV_NR_BUSES };
+
 /* ---- the virtual CPU -------------------------------------------------- */
 
 /* vcpu->requests: what to do before the next entry. */
@@ -373,6 +375,7 @@ struct mv_vcpu {
 	} pio;
 	struct mv_string_io string_io; /* the INS or OUTS under way: .size != 0 */
 	u64 io_rip; /* of the IN or OUT that userspace completes */
+	unsigned long bus_index[MV_NR_BUSES]; /* of the range that an access has led to last */
 	struct mv_mmio {
 		u8 nr, next; /* fragments queued, and given to userspace so far */
 		struct {
@@ -447,7 +450,7 @@ struct mv_vm {
 	refcount_t refs; /* one a descriptor */
 	struct mutex lock; /* configuration: vCPUs, irqchip */
 	struct mutex slots_lock; /* changes of slots and of the buses */
-	struct srcu_struct srcu; /* slots, buses, routing */
+	struct srcu_struct srcu; /* slots, routing, MSR filter */
 	struct maple_tree slots; /* by page frame; readers hold @srcu or mmu.lock */
 	struct xarray slots_by_id; /* slots_lock */
 	struct mv_mmu mmu;
@@ -470,7 +473,7 @@ struct mv_vm {
 	bool apic_access_page; /* with mv_apicv: may be mapped, see mv_apic_map_update() */
 	u32 x2apic_api; /* KVM_X2APIC_API_*, of KVM_CAP_X2APIC_API */
 
-	struct mv_bus __rcu *pio_bus, *mmio_bus; /* io/bus.c */
+	struct mv_bus __rcu *bus[MV_NR_BUSES]; /* io/bus.c */
 	spinlock_t ring_lock; /* of coalesced_ring: who adds to it */
 	struct kvm_coalesced_mmio_ring *coalesced_ring; /* a page; NULL: never asked for */
 
@@ -983,8 +986,6 @@ struct mv_io_ops {
 struct mv_io_device {
 	const struct mv_io_ops *ops;
 };
-
-enum mv_bus_id { MV_PIO_BUS, MV_MMIO_BUS };
 
 int mv_bus_register(struct mv_vm *vm, enum mv_bus_id bus, u64 addr, u64 len,
 		    struct mv_io_device *dev); /* vm->slots_lock held */

@@ -3,9 +3,10 @@
  * The buses: ranges of ports and of guest-physical addresses, and the
  * devices of the module behind them.
  *
- * Writers hold vm->slots_lock and replace the table; vCPUs read it under
- * vm->srcu.
+ * Writers hold vm->slots_lock and replace the table; vCPUs read it under RCU,
+ * as no device sleeps.
  */
+#include <linux/nospec.h>
 #include <linux/slab.h>
 
 #include "minivirt.h"
@@ -24,31 +25,30 @@ struct mv_bus_range {
 	struct mv_io_device *dev;
 };
 
-/* Sorted by @addr. */
+/*
+ * Sorted by @addr. For the search [0] is below all addresses, reaching nowhere,
+ * and [nr + 1] above all; between them are the ranges.
+ */
 struct mv_bus {
-	int nr;
+	unsigned long nr;
 	struct mv_bus_range range[];
 };
 
-static struct mv_bus __rcu **bus_of(struct mv_vm *vm, enum mv_bus_id id)
-{
-	return id == MV_PIO_BUS ? &vm->pio_bus : &vm->mmio_bus;
-}
-
 static struct mv_bus *locked_bus(struct mv_vm *vm, enum mv_bus_id id)
 {
-	return rcu_dereference_protected(*bus_of(vm, id), lockdep_is_held(&vm->slots_lock));
+	return rcu_dereference_protected(vm->bus[id], lockdep_is_held(&vm->slots_lock));
 }
+
+#define for_each_range(r, bus) \
+	for ((r) = (bus) ? (bus)->range + 1 : NULL; (r) && (r) <= (bus)->range + (bus)->nr; (r)++)
 
 static void append(struct mv_bus *bus, const struct mv_bus_range *r)
 {
-	u64 end = r->addr + max(r->len, 1ull), before = 0;
+	u64 end = r->addr + max(r->len, 1ull), before = bus->range[bus->nr].reach;
 
-	if (bus->nr)
-		before = bus->range[bus->nr - 1].reach;
+	bus->nr++;
 	bus->range[bus->nr] = *r;
 	bus->range[bus->nr].reach = max(end, before);
-	bus->nr++;
 }
 
 /* Readers are vCPUs: while there are none, nobody has seen the old table. */
@@ -57,7 +57,7 @@ static void wait_for_readers(struct mv_vm *vm)
 	/* The new table is visible to a vCPU that is added after this. */
 	smp_mb();
 	if (READ_ONCE(vm->nr_vcpus))
-		synchronize_srcu_expedited(&vm->srcu);
+		synchronize_rcu_expedited();
 }
 
 int mv_bus_register(struct mv_vm *vm, enum mv_bus_id id, u64 addr, u64 len,
@@ -65,27 +65,31 @@ int mv_bus_register(struct mv_vm *vm, enum mv_bus_id id, u64 addr, u64 len,
 {
 	const struct mv_bus_range add = { .addr = addr, .len = len, .dev = dev };
 	struct mv_bus *bus, *old = locked_bus(vm, id);
-	int i, live = 0, nr = old ? old->nr : 0;
+	struct mv_bus_range *r;
+	bool added = false;
+	int live = 0;
 
-	for (i = 0; i < nr; i++)
-		live += !!old->range[i].dev;
+	for_each_range(r, old)
+		live += !!r->dev;
 	if (live >= MV_MAX_RANGES)
 		return -ENOSPC;
-	bus = kvzalloc(struct_size(bus, range, live + 1), GFP_KERNEL_ACCOUNT);
+	bus = kvzalloc(struct_size(bus, range, live + 3), GFP_KERNEL_ACCOUNT);
 	if (!bus)
 		return -ENOMEM;
 
-	for (i = 0; i < nr && old->range[i].addr <= addr; i++) {
-		if (old->range[i].dev)
-			append(bus, &old->range[i]);
+	for_each_range(r, old) {
+		if (!added && r->addr > addr) {
+			append(bus, &add);
+			added = true;
+		}
+		if (r->dev)
+			append(bus, r);
 	}
-	append(bus, &add);
-	for (; i < nr; i++) {
-		if (old->range[i].dev)
-			append(bus, &old->range[i]);
-	}
+	if (!added)
+		append(bus, &add);
+	bus->range[bus->nr + 1].addr = ~0ull;
 
-	rcu_assign_pointer(*bus_of(vm, id), bus);
+	rcu_assign_pointer(vm->bus[id], bus);
 	wait_for_readers(vm);
 	kvfree(old);
 	return 0;
@@ -95,11 +99,11 @@ int mv_bus_register(struct mv_vm *vm, enum mv_bus_id id, u64 addr, u64 len,
 void mv_bus_unregister(struct mv_vm *vm, enum mv_bus_id id, struct mv_io_device *dev)
 {
 	struct mv_bus *bus = locked_bus(vm, id);
-	int i;
+	struct mv_bus_range *r;
 
-	for (i = 0; bus && i < bus->nr; i++) {
-		if (bus->range[i].dev == dev)
-			WRITE_ONCE(bus->range[i].dev, NULL);
+	for_each_range(r, bus) {
+		if (r->dev == dev)
+			WRITE_ONCE(r->dev, NULL);
 	}
 	wait_for_readers(vm);
 }
@@ -118,45 +122,63 @@ struct mv_io_device *mv_bus_find(struct mv_vm *vm, enum mv_bus_id id,
 				 const void *arg)
 {
 	struct mv_bus *bus = locked_bus(vm, id);
-	int i;
+	struct mv_bus_range *r;
 
-	for (i = 0; bus && i < bus->nr; i++) {
-		struct mv_io_device *dev = bus->range[i].dev;
-
-		if (dev && match(dev, arg))
-			return dev;
+	for_each_range(r, bus) {
+		if (r->dev && match(r->dev, arg))
+			return r->dev;
 	}
 	return NULL;
 }
 
-/* The number of ranges that begin at or below @addr. */
-static int count_up_to(const struct mv_bus *bus, u64 addr)
+/* Is @r the last range that begins at or below @addr? */
+static bool is_last_up_to(const struct mv_bus_range *r, u64 addr)
 {
-	int low = 0, high = bus->nr, mid;
+	return r->addr <= addr && addr < (r + 1)->addr;
+}
+
+static noinline const struct mv_bus_range *last_up_to(const struct mv_bus *bus, u64 addr)
+{
+	unsigned long low = 0, high = bus->nr, mid;
 
 	while (low < high) {
-		mid = (low + high) / 2;
+		mid = (low + high + 1) / 2;
 		if (bus->range[mid].addr <= addr)
-			low = mid + 1;
+			low = mid;
 		else
-			high = mid;
+			high = mid - 1;
 	}
-	return low;
+	return &bus->range[low];
+}
+
+/* Where this vCPU has found a device is where it mostly finds the next one. */
+static const struct mv_bus_range *search(struct mv_vcpu *vcpu, enum mv_bus_id id,
+					 const struct mv_bus *bus, u64 addr)
+{
+	/* The index may be of another table: 0, then, if this one has not so many. */
+	unsigned long i = array_index_nospec(vcpu->bus_index[id], bus->nr + 1);
+	const struct mv_bus_range *r = &bus->range[i];
+
+	if (!is_last_up_to(r, addr)) {
+		r = last_up_to(bus, addr);
+		vcpu->bus_index[id] = r - bus->range;
+	}
+	return r;
 }
 
 int mv_bus_access(struct mv_vcpu *vcpu, enum mv_bus_id id, u64 addr, int len, void *data,
 		  bool write)
 {
-	struct mv_vm *vm = vcpu->vm;
 	const struct mv_bus_range *r;
-	int i, idx, ret = -EOPNOTSUPP;
 	struct mv_io_device *dev;
+	int ret = -EOPNOTSUPP;
 	struct mv_bus *bus;
 
-	idx = srcu_read_lock(&vm->srcu);
-	bus = srcu_dereference(*bus_of(vm, id), &vm->srcu);
-	for (i = bus ? count_up_to(bus, addr) : 0; i-- > 0 && bus->range[i].reach > addr;) {
-		r = &bus->range[i];
+	rcu_read_lock();
+	bus = rcu_dereference(vcpu->vm->bus[id]);
+	if (!bus)
+		goto unlock;
+	for (r = search(vcpu, id, bus, addr); r->reach > addr; r--) {
 		if (r->len ? !len || addr + len > r->addr + r->len : addr != r->addr)
 			continue;
 		dev = READ_ONCE(r->dev);
@@ -169,26 +191,24 @@ int mv_bus_access(struct mv_vcpu *vcpu, enum mv_bus_id id, u64 addr, int len, vo
 		if (ret != -EOPNOTSUPP)
 			break;
 	}
-	srcu_read_unlock(&vm->srcu, idx);
+unlock:
+	rcu_read_unlock();
 	return ret;
-}
-
-static void destroy(struct mv_bus *bus)
-{
-	int i;
-
-	for (i = 0; bus && i < bus->nr; i++) {
-		struct mv_io_device *dev = bus->range[i].dev;
-
-		if (dev && dev->ops->destroy)
-			dev->ops->destroy(dev);
-	}
-	kvfree(bus);
 }
 
 /* The VM is on its way out; the devices that nobody else frees go with it. */
 void mv_bus_destroy(struct mv_vm *vm)
 {
-	destroy(rcu_access_pointer(vm->pio_bus));
-	destroy(rcu_access_pointer(vm->mmio_bus));
+	struct mv_bus_range *r;
+	struct mv_bus *bus;
+	enum mv_bus_id id;
+
+	for (id = 0; id < MV_NR_BUSES; id++) {
+		bus = rcu_access_pointer(vm->bus[id]);
+		for_each_range(r, bus) {
+			if (r->dev && r->dev->ops->destroy)
+				r->dev->ops->destroy(r->dev);
+		}
+		kvfree(bus);
+	}
 }
