@@ -148,6 +148,7 @@ static int op_pio_in(struct mv_emul *e, u16 port, unsigned int size, unsigned in
 		vcpu->pio.answered = false;
 		return MV_EMUL_OK;
 	}
+	memset(e->pio_data, 0, count * size);
 	for (i = 0; i < count; i++)
 		if (mv_bus_access(vcpu, MV_PIO_BUS, port, size, e->pio_data + i * size, false))
 			break;

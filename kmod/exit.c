@@ -374,11 +374,12 @@ static int handle_wrmsr(struct mv_vcpu *vcpu)
 /* ---- port I/O ---- */
 
 /* AL and AX leave the rest of RAX alone, EAX clears its upper half. */
-static void write_ax(struct mv_vcpu *vcpu, const void *data, u8 size)
+static void write_ax(struct mv_vcpu *vcpu, u32 data, u8 size)
 {
-	if (size == 4)
-		vcpu->gpr[MV_RAX] = 0;
-	memcpy(&vcpu->gpr[MV_RAX], data, size);
+	static const u64 masks[] = { [1] = 0xff, [2] = 0xffff, [4] = ~0ull };
+	u64 mask = masks[size];
+
+	vcpu->gpr[MV_RAX] = (vcpu->gpr[MV_RAX] & ~mask) | (data & mask);
 }
 
 /* Userspace may have moved RIP, and completes the instruction only where it left. */
@@ -391,7 +392,7 @@ static int complete_in(struct mv_vcpu *vcpu)
 {
 	if (mv_rip(vcpu) != vcpu->io_rip)
 		return 1;
-	write_ax(vcpu, vcpu->pio_data, vcpu->pio.size);
+	write_ax(vcpu, *(u32 *)vcpu->pio_data, vcpu->pio.size);
 	return mv_skip_insn(vcpu);
 }
 
@@ -413,14 +414,14 @@ int mv_pio_to_user(struct mv_vcpu *vcpu, u16 port, u8 size, bool in, u32 count)
 static int handle_io(struct mv_vcpu *vcpu)
 {
 	struct mv_exit *exit = &vcpu->exit;
-	u32 data = vcpu->gpr[MV_RAX];
+	u32 data = exit->io.in ? 0 : vcpu->gpr[MV_RAX];
 
 	if (exit->io.string)
 		return mv_emulate_string_io(vcpu);
 
 	if (!mv_bus_access(vcpu, MV_PIO_BUS, exit->io.port, exit->io.size, &data, !exit->io.in)) {
 		if (exit->io.in)
-			write_ax(vcpu, &data, exit->io.size);
+			write_ax(vcpu, data, exit->io.size);
 		return mv_skip_insn(vcpu);
 	}
 
@@ -428,7 +429,7 @@ static int handle_io(struct mv_vcpu *vcpu)
 	if (exit->io.in) {
 		vcpu->complete = complete_in;
 	} else {
-		memcpy(vcpu->pio_data, &data, exit->io.size);
+		*(u32 *)vcpu->pio_data = data;
 		vcpu->complete = complete_out;
 	}
 	return mv_pio_to_user(vcpu, exit->io.port, exit->io.size, exit->io.in, 1);

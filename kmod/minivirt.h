@@ -919,7 +919,7 @@ void mv_lapic_set_tsc_deadline(struct mv_vcpu *vcpu, u64 val);
 void mv_lapic_update_cmci(struct mv_vcpu *vcpu); /* IA32_MCG_CAP changed */
 void mv_lapic_set_cr8(struct mv_vcpu *vcpu, u64 val);
 u64 mv_lapic_get_cr8(struct mv_vcpu *vcpu);
-/* An access in the APIC page: true if @gpa is the enabled xAPIC's. */
+/* An access in the APIC page: true if @gpa is the enabled xAPIC's. As mv_bus_access(). */
 bool mv_lapic_mmio(struct mv_vcpu *vcpu, gpa_t gpa, void *data, int len, bool write);
 bool mv_lapic_mmio_hit(struct mv_vcpu *vcpu, gpa_t gpa);
 void mv_lapic_set_version(struct mv_vcpu *vcpu); /* by its CPUID */
@@ -975,7 +975,10 @@ s64 mv_clock_pairing(struct mv_vcpu *vcpu, gpa_t gpa, u64 type); /* 0, or -KVM_E
 struct mv_io_device;
 
 struct mv_io_ops {
-	/* 0: done; -EOPNOTSUPP: not for this device, go on looking.  @read may be missing. */
+	/*
+	 * 0: done; -EOPNOTSUPP: not for this device, go on looking.  They do not sleep.
+	 * @read may be missing; @data is all zero before it.
+	 */
 	int (*read)(struct mv_io_device *dev, struct mv_vcpu *vcpu, u64 addr, int len, void *data);
 	int (*write)(struct mv_io_device *dev, struct mv_vcpu *vcpu, u64 addr, int len,
 		     const void *data);
@@ -993,7 +996,10 @@ void mv_bus_unregister(struct mv_vm *vm, enum mv_bus_id bus, struct mv_io_device
 struct mv_io_device *mv_bus_find(struct mv_vm *vm, enum mv_bus_id bus,
 				 bool (*match)(const struct mv_io_device *dev, const void *arg),
 				 const void *arg);
-/* 0, or -EOPNOTSUPP: for userspace. @len 0: a write, for who takes one of any length. */
+/*
+ * 0, or -EOPNOTSUPP: for userspace. @len 0: a write, for who takes one of any length. What is
+ * read goes into @data, all zero before.
+ */
 int mv_bus_access(struct mv_vcpu *vcpu, enum mv_bus_id bus, u64 addr, int len, void *data,
 		  bool write);
 void mv_bus_destroy(struct mv_vm *vm);

@@ -64,8 +64,8 @@ enum mv_emul_seg {
  * @read: Reads @len bytes. @for_write: the instruction is going to write there too, so that
  *	the page must be writable, and a #PF is reported as one of a write. MV_EMUL_IO: the read
  *	is userspace's; mv_emul_complete_read() brings the data, then the instruction is run
- *	again. @len is 1 to 8, or for OUTS up to a page; where more than 8 bytes meet MMIO,
- *	return MV_EMUL_UNKNOWN.
+ *	again. @len is 1 to 8, and 8 bytes at @buf are zero then; or for OUTS up to a page; where
+ *	more than 8 bytes meet MMIO, return MV_EMUL_UNKNOWN.
  * @write: Writes likewise; more than 8 bytes are of INS. MV_EMUL_POSTED: queued for userspace,
  *	which sees it after the commit; there are at most MV_EMUL_WRITES_MAX in an instruction.
  *	The queue is dropped when the instruction ends in a negative result.

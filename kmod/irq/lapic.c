@@ -728,7 +728,6 @@ bool mv_lapic_mmio(struct mv_vcpu *vcpu, gpa_t gpa, void *data, int len, bool wr
 		err = offset > APIC_SELF_IPI ||
 		      (write_reg(lapic, offset, val) && read_reg(lapic, offset, &val));
 	} else {
-		memset(data, 0, len);
 		if ((offset & 0xf) + len > 4)
 			return true;
 		err = offset > APIC_SELF_IPI + 3 || read_reg(lapic, offset & ~0xf, &val);

@@ -308,7 +308,6 @@ static int pic_read(struct mv_io_device *dev, struct mv_vcpu *vcpu, u64 port, in
 	struct mv_irqchip *chips = container_of(dev, struct mv_irqchip, pic.dev);
 	unsigned long flags;
 
-	memset(data, 0, len);
 	if (len != 1)
 		return 0;
 	spin_lock_irqsave(&chips->vm->irq_lock, flags);

@@ -251,15 +251,9 @@ static void write_count(struct mv_irqchip *chips, int channel, u8 val)
 	}
 }
 
-static u8 read_count(struct kvm_pit_channel_state *c)
+static u8 read_latched(struct kvm_pit_channel_state *c)
 {
-	if (c->status_latched) {
-		c->status_latched = 0;
-		return c->status;
-	}
 	switch (c->count_latched) {
-	case RW_NONE:
-		break;
 	case RW_BOTH:
 		c->count_latched = RW_HIGH;
 		return c->latched_count;
@@ -270,6 +264,16 @@ static u8 read_count(struct kvm_pit_channel_state *c)
 		c->count_latched = RW_NONE;
 		return c->latched_count;
 	}
+}
+
+static u8 read_count(struct kvm_pit_channel_state *c)
+{
+	if (c->status_latched) {
+		c->status_latched = 0;
+		return c->status;
+	}
+	if (c->count_latched)
+		return read_latched(c);
 	switch (c->read_state) {
 	case RW_BOTH:
 		c->read_state = RW_BOTH_HIGH;
@@ -287,14 +291,13 @@ static u8 read_count(struct kvm_pit_channel_state *c)
 static int pit_read(struct mv_io_device *dev, struct mv_vcpu *vcpu, u64 port, int len, void *data)
 {
 	struct mv_pit *pit = container_of(dev, struct mv_pit, dev);
-	int channel = port & 3;
+	struct kvm_pit_channel_state *c = &pit->s.channels[array_index_nospec(port & 3, 3)];
 	unsigned long flags;
 
-	memset(data, 0, len);
-	if (channel == PIT_CONTROL)
+	if ((port & 3) == PIT_CONTROL)
 		return 0;
 	spin_lock_irqsave(&pit->chips->vm->irq_lock, flags);
-	*(u8 *)data = read_count(&pit->s.channels[array_index_nospec(channel, 3)]);
+	*(u8 *)data = read_count(c);
 	spin_unlock_irqrestore(&pit->chips->vm->irq_lock, flags);
 	return 0;
 }
@@ -325,7 +328,6 @@ static int speaker_read(struct mv_io_device *dev, struct mv_vcpu *vcpu, u64 port
 	/* The DRAM refresh toggles every 15 us; 2^14 ns is near enough. */
 	u8 refresh = ktime_get() >> 14 & 1;
 
-	memset(data, 0, len);
 	spin_lock_irqsave(&pit->chips->vm->irq_lock, flags);
 	*(u8 *)data = c->gate | !!(pit->s.flags & KVM_PIT_FLAGS_SPEAKER_DATA_ON) << 1 |
 		      refresh << 4 | output(c) << 5;
