@@ -284,6 +284,8 @@ void mv_cpuid_derive(struct mv_vcpu *vcpu)
 	e = find(vcpu, 0xd, 0);
 	vcpu->guest_supported_xcr0 = e ? (e->eax | (u64)e->edx << 32) & mv_supported_xcr0() : 0;
 	vcpu->maxphyaddr = guest_maxphyaddr(vcpu);
+	/* Which bits of page tables are reserved follows from CPUID, too. */
+	memset(vcpu->fetched, 0, sizeof(vcpu->fetched));
 	/* Registers can be set before CPUID is; then all that is supported goes. */
 	vcpu->cr4_reserved = ~cr4_allowed(features);
 	vcpu->efer_reserved = ~mv_efer_allowed(features);

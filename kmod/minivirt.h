@@ -59,6 +59,9 @@ typedef u64 gpa_t;
 typedef u64 gfn_t;
 typedef unsigned long hva_t;
 
+#define MV_FETCHED 4 /* pages of code whose translation a vCPU remembers */
+#define MV_WALK_STEPS 5 /* levels of the guest's page tables, at most */
+
 #define MV_INVALID_GPA (~(gpa_t)0)
 
 /*
@@ -391,6 +394,21 @@ struct mv_vcpu {
 	unsigned long near_seq;
 	gfn_t mmio_gfn; /* no slot is there */
 	unsigned long mmio_seq;
+	/*
+	 * Fetches of instructions in 64-bit mode, from the page at @user, and the entries that
+	 * have led there; while mmu.invalidate_seq is @seq they are where they were.
+	 */
+	struct mv_fetched {
+		u64 key; /* linear address of the page, and MV_ACCESS_*; 0: nothing */
+		u64 cr3, cr4, efer;
+		unsigned long seq;
+		const void __user *user;
+		int nr_steps;
+		struct mv_walk_step {
+			void __user *user;
+			u64 entry;
+		} steps[MV_WALK_STEPS];
+	} fetched[MV_FETCHED]; /* by the low bits of the page's number */
 
 	u64 *cpu_log; /* pages that the processor has logged as written; NULL: it keeps no log */
 

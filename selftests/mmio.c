@@ -325,4 +325,70 @@ TEST(faults_of_emulated_instructions)
 	}
 }
 
+#define MOVED (GPA_FREE + 0x10000)
+#define MOVED_SLOT 0x1000000
+#define STORE_AL 0xc30388 /* mov %al, (%rbx); ret */
+#define STORE_CL 0xc30b88
+
+static void run_moved(u64 code)
+{
+	asm volatile("call *%[code]" : : [code] "r"(code), "a"(1), "c"(2), "b"(M) : "memory");
+}
+
+static void moved_code(void)
+{
+	volatile u64 *pte = (u64 *)pte_gpa(MOVED), *pde = (u64 *)(GPA_PML4 + 0x2000);
+	volatile u64 *other = (u64 *)(GPA_FREE + 0x20000), *table = (u64 *)((u64)pte & ~0xfffull);
+	u64 flags = *pte & 0xfff;
+
+	*(volatile u32 *)(GPA_FREE + 0x1000) = STORE_AL;
+	*(volatile u32 *)(GPA_FREE + 0x2000) = STORE_CL;
+	*pte = (GPA_FREE + 0x1000) | flags;
+	invlpg(MOVED);
+	run_moved(MOVED);
+	run_moved(MOVED);
+	/* In place */
+	*(volatile u32 *)(GPA_FREE + 0x1000) = STORE_CL;
+	run_moved(MOVED);
+	*(volatile u32 *)(GPA_FREE + 0x1000) = STORE_AL;
+	run_moved(MOVED);
+	/* By its entry, and by that of its table */
+	*pte = (GPA_FREE + 0x2000) | flags;
+	invlpg(MOVED);
+	run_moved(MOVED);
+	for (int i = 0; i < 512; i++)
+		other[i] = table[i];
+	other[(MOVED >> 12) % 512] = (GPA_FREE + 0x1000) | flags;
+	*pde = (u64)other | (*pde & 0xfff);
+	write_cr3(read_cr3());
+	run_moved(MOVED);
+	/* By the host */
+	run_moved(MOVED_SLOT);
+	run_moved(MOVED_SLOT);
+	GUEST_DONE();
+}
+
+TEST(instructions_are_fetched_anew)
+{
+	static const u8 expected[] = { 1, 1, 2, 1, 2, 1, 1, 2 };
+	struct vm *vm = vm_create();
+	struct vcpu *vcpu = vcpu_add(vm, moved_code);
+	u32 *first = vm_add_memory(vm, 1, MOVED_SLOT, 0x1000, 0);
+	u32 *second = mmap(NULL, 0x1000, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+			   -1, 0);
+
+	*first = STORE_AL;
+	*second = STORE_CL;
+	for (int i = 0; i < ARRAY_SIZE(expected); i++) {
+		RUN_TO(vcpu, KVM_EXIT_MMIO);
+		EXPECT_EQ(expected[i], vcpu->run->mmio.data[0])
+			TH_LOG("store %d", i);
+		if (i == ARRAY_SIZE(expected) - 2) {
+			ASSERT_EQ(0, vm_set_slot(vm, 1, MOVED_SLOT, 0, first, 0));
+			ASSERT_EQ(0, vm_set_slot(vm, 1, MOVED_SLOT, 0x1000, second, 0));
+		}
+	}
+	RUN_DONE(vcpu);
+}
+
 TEST_MAIN

@@ -26,7 +26,8 @@ struct walk {
 	u64 cr4;
 	u64 reserved; /* of entries with PAE, whatever their level */
 	struct mv_slot *slot; /* of the last entry: most are in the same one */
-	void __user *user; /* the last entry */
+	int nr_steps; /* entries read */
+	struct mv_walk_step steps[MV_WALK_STEPS];
 	u64 all, any; /* bits that all entries have, and that any has: what they allow together */
 };
 
@@ -45,6 +46,7 @@ static void walk_init(struct walk *w, struct mv_vcpu *vcpu, u32 access)
 	w->nxe = w->mode != PAGING_32 && (vcpu->efer & EFER_NX);
 	w->set = false;
 	w->slot = NULL;
+	w->nr_steps = 0;
 	w->reserved = GENMASK_ULL(51, 0) & (~0ull << physical_bits(vcpu));
 	if (!w->nxe)
 		w->reserved |= _PAGE_NX;
@@ -99,16 +101,20 @@ static __always_inline bool find_slot(struct walk *w, gfn_t gfn)
 
 static __always_inline int read_entry(struct walk *w, enum paging mode, gpa_t gpa, u64 *entry)
 {
+	void __user *user;
 	u32 entry32;
 	int r;
 
 	if (!find_slot(w, gpa_to_gfn(gpa)))
 		return -EFAULT;
-	w->user = user_address(w->slot, gpa);
-	if (mode != PAGING_32)
-		return __get_user(*entry, (u64 __user *)w->user);
-	r = __get_user(entry32, (u32 __user *)w->user);
-	*entry = entry32;
+	user = user_address(w->slot, gpa);
+	if (mode == PAGING_32) {
+		r = __get_user(entry32, (u32 __user *)user);
+		*entry = entry32;
+	} else {
+		r = __get_user(*entry, (u64 __user *)user);
+	}
+	w->steps[w->nr_steps++] = (struct mv_walk_step){ user, *entry };
 	return r;
 }
 
@@ -169,7 +175,8 @@ static bool set_bits(struct walk *w, gpa_t gpa, u64 entry, u64 bits)
 
 	if ((old & bits) == bits || (w->slot->flags & KVM_MEM_READONLY))
 		return true;
-	r = mv_cmpxchg_user(w->user, &old, old | bits, w->mode == PAGING_32 ? 4 : 8);
+	r = mv_cmpxchg_user(w->steps[w->nr_steps - 1].user, &old, old | bits,
+			    w->mode == PAGING_32 ? 4 : 8);
 	if (!r)
 		mv_mark_page_dirty(w->vcpu->vm, w->slot, gpa_to_gfn(gpa));
 	return r <= 0;
@@ -211,6 +218,7 @@ static __always_inline int walk_once(struct walk *w, enum paging mode, bool set,
 	else
 		level = mode == PAGING_PAE ? 3 : 2;
 	shift = PAGE_SHIFT + index_bits * (level - 1);
+	w->nr_steps = 0;
 	for (;; level--, shift -= index_bits) {
 		entry_gpa = table + ((la >> (shift - entry_shift)) & index_mask);
 		if (read_entry(w, mode, entry_gpa, &entry) || !(entry & _PAGE_PRESENT)) {
@@ -292,8 +300,10 @@ static int walk_locked(struct walk *w, u64 la, gpa_t *gpa, struct mv_walk_fault 
 			r = walk_once(w, w->mode, w->set, la, gpa, &error);
 	} while (r == -EAGAIN && --tries);
 	/* A guest that changes its tables without end: *gpa was right when it was read. */
-	if (r == -EAGAIN)
+	if (r == -EAGAIN) {
+		w->nr_steps = 0;
 		return 0;
+	}
 	return r ? fail(fault, X86_TRAP_PF, error) : 0;
 }
 
@@ -334,22 +344,92 @@ static int read_user(void *buf, const void __user *user, size_t len)
 	return 0;
 }
 
-int mv_fetch(struct mv_vcpu *vcpu, u64 la, u32 access, void *buf, size_t len,
-	     struct mv_walk_fault *fault)
+static struct mv_fetched *fetched(struct mv_vcpu *vcpu, u64 la)
 {
-	int idx, r = MV_FETCH_NO_RAM;
+	return &vcpu->fetched[(la >> PAGE_SHIFT) % MV_FETCHED];
+}
+
+/*
+ * The page of @la is where an earlier fetch found it if all entries on the way
+ * there are as they were: then they and the instruction are read in one go.
+ * vcpu->vm->srcu is held.
+ */
+static bool fetch_again(struct mv_vcpu *vcpu, u64 la, u32 access, void *buf, size_t len)
+{
+	const struct mv_fetched *f = fetched(vcpu, la);
+	const void __user *user = f->user + offset_in_page(la);
+	const struct mv_walk_step *step;
+	u64 entry, first, last;
+
+	if (f->key != ((la & PAGE_MASK) | access) || f->cr3 != mv_cr3(vcpu) ||
+	    f->cr4 != vcpu->cr4 || f->efer != vcpu->efer || len < 8 || len > 16)
+		return false;
+	/* Pairs with slots_changed(). */
+	if (f->seq != smp_load_acquire(&vcpu->vm->mmu.invalidate_seq) ||
+	    !user_access_begin(user, len))
+		return false;
+	for (step = f->steps; step < f->steps + f->nr_steps; step++) {
+		unsafe_get_user(entry, (const u64 __user *)step->user, not_again);
+		if (entry != step->entry)
+			goto not_again;
+	}
+	unsafe_get_user(first, (const u64 __user *)user, not_again);
+	unsafe_get_user(last, (const u64 __user *)(user + len - 8), not_again);
+	user_access_end();
+	memcpy(buf, &first, 8);
+	memcpy(buf + len - 8, &last, 8);
+	return true;
+
+not_again:
+	user_access_end();
+	return false;
+}
+
+/* For fetch_again(). @seq is from before the walk, and @user of the page that it led to. */
+static void remember(const struct walk *w, u64 la, const void __user *user, unsigned long seq)
+{
+	struct mv_fetched *f = fetched(w->vcpu, la);
+
+	f->key = (la & PAGE_MASK) | w->access;
+	f->cr3 = mv_cr3(w->vcpu);
+	f->cr4 = w->cr4;
+	f->efer = w->vcpu->efer;
+	f->seq = seq;
+	f->user = user;
+	f->nr_steps = w->nr_steps;
+	memcpy(f->steps, w->steps, w->nr_steps * sizeof(*w->steps));
+}
+
+static noinline int fetch_by_walk(struct mv_vcpu *vcpu, u64 la, u32 access, void *buf, size_t len,
+				  struct mv_walk_fault *fault)
+{
+	const void __user *user;
+	unsigned long seq;
 	struct walk w;
 	gpa_t gpa;
 
+	/* Before the slots are looked at; pairs with slots_changed(). */
+	seq = smp_load_acquire(&vcpu->vm->mmu.invalidate_seq);
 	walk_init(&w, vcpu, access);
-	idx = srcu_read_lock(&vcpu->vm->srcu);
-	if (walk_locked(&w, la, &gpa, fault)) {
-		r = -EFAULT;
-		goto unlock;
-	}
-	if (find_slot(&w, gpa_to_gfn(gpa)) && !read_user(buf, user_address(w.slot, gpa), len))
-		r = 0;
-unlock:
+	if (walk_locked(&w, la, &gpa, fault))
+		return -EFAULT;
+	if (!find_slot(&w, gpa_to_gfn(gpa)))
+		return MV_FETCH_NO_RAM;
+	user = user_address(w.slot, gpa);
+	if (read_user(buf, user, len))
+		return MV_FETCH_NO_RAM;
+	if (w.mode == PAGING_LONG && w.nr_steps)
+		remember(&w, la, user - offset_in_page(la), seq);
+	return 0;
+}
+
+int mv_fetch(struct mv_vcpu *vcpu, u64 la, u32 access, void *buf, size_t len,
+	     struct mv_walk_fault *fault)
+{
+	int idx = srcu_read_lock(&vcpu->vm->srcu), r = 0;
+
+	if (!fetch_again(vcpu, la, access, buf, len))
+		r = fetch_by_walk(vcpu, la, access, buf, len, fault);
 	srcu_read_unlock(&vcpu->vm->srcu, idx);
 	return r;
 }
