@@ -180,6 +180,11 @@ static void op_get_seg(struct mv_emul *e, unsigned int seg, u64 *base, u32 *limi
 	*attr = mv_backend->get_rights(to_vcpu(e), seg, base, limit);
 }
 
+static u64 op_get_cr(struct mv_emul *e, unsigned int n)
+{
+	return n ? mv_cr4(to_vcpu(e)) : mv_cr0(to_vcpu(e));
+}
+
 static_assert(MV_SEG_ES == (int)MV_ES && MV_SEG_GS == (int)MV_GS);
 
 /* The guest's vector registers are in the processor while its FPU state is loaded. */
@@ -228,6 +233,7 @@ static const struct mv_emul_ops mv_emul_ops = {
 	.pio_in = op_pio_in,
 	.pio_out = op_pio_out,
 	.get_seg = op_get_seg,
+	.get_cr = op_get_cr,
 	.read_xmm = op_read_xmm,
 	.write_xmm = op_write_xmm,
 };
@@ -239,15 +245,12 @@ static void start(struct mv_vcpu *vcpu)
 	struct mv_emul *e = &vcpu->emul;
 	u32 rights = mv_call(code_rights)(vcpu);
 
-	mv_need(vcpu, MV_LAZY_RSP);
 	e->ops = &mv_emul_ops;
 	e->gpr = vcpu->gpr;
 	e->pio_data = vcpu->pio_data;
 	e->rip = mv_rip(vcpu);
 	e->rflags = mv_rflags(vcpu);
-	e->cr0 = mv_cr0(vcpu);
-	e->cr4 = mv_cr4(vcpu);
-	if (!(e->cr0 & X86_CR0_PE)) {
+	if (!mv_cr0_has(vcpu, X86_CR0_PE)) {
 		e->mode = MV_MODE_REAL;
 		e->cpl = 0;
 	} else if (e->rflags & X86_EFLAGS_VM) {
@@ -312,8 +315,8 @@ static int complete_string_in(struct mv_vcpu *vcpu)
 static int commit(struct mv_vcpu *vcpu, bool insn_over)
 {
 	mv_write_rip(vcpu, vcpu->emul.rip);
-	mv_write_rflags(vcpu, vcpu->emul.rflags);
-	mv_mark_dirty(vcpu, MV_LAZY_RSP);
+	if (vcpu->emul.rflags != mv_rflags(vcpu))
+		mv_write_rflags(vcpu, vcpu->emul.rflags);
 	if (insn_over && !mv_insn_done(vcpu))
 		return 0;
 	return vcpu->pio.to_user ? 0 : complete_writes(vcpu);
@@ -344,10 +347,14 @@ static int give_up(struct mv_vcpu *vcpu)
 static int go_on(struct mv_vcpu *vcpu)
 {
 	struct mv_emul *e = &vcpu->emul;
+	u64 rsp = mv_gpr(vcpu, MV_RSP);
 	int r;
 
 	vcpu->pio.to_user = false;
 	r = vcpu->string_io.size ? mv_emul_string_io(e, &vcpu->string_io) : mv_emul_insn(e);
+	/* What is left as it was need not go back into the control block. */
+	if (vcpu->gpr[MV_RSP] != rsp)
+		mv_mark_dirty(vcpu, MV_LAZY_RSP);
 	switch (r) {
 	case MV_EMUL_OK:
 		return commit(vcpu, true);
@@ -361,8 +368,6 @@ static int go_on(struct mv_vcpu *vcpu)
 		vcpu->complete = complete_mmio_read;
 		return mmio_to_user(vcpu, 0, false);
 	case MV_EMUL_FAULT:
-		/* Iterations of a string instruction that came before stay done. */
-		mv_mark_dirty(vcpu, MV_LAZY_RSP);
 		return raise_fault(vcpu);
 	default:
 		return give_up(vcpu);

@@ -43,7 +43,7 @@ static noinline int linear_other(struct mv_emul *e, unsigned int seg, u64 ea, un
 	if (e->mode == MV_MODE_LONG64) {
 		if (seg >= MV_SEG_FS)
 			e->ops->get_seg(e, seg, &base, &limit, &attr);
-		if (!is_canonical(base + ea, len, e->cr4 & X86_CR4_LA57 ? 57 : 48))
+		if (!is_canonical(base + ea, len, e->ops->get_cr(e, 4) & X86_CR4_LA57 ? 57 : 48))
 			return segment_fault(e, seg);
 		*la = base + ea;
 		return MV_EMUL_OK;
@@ -72,8 +72,8 @@ int mv_emul_linear(struct mv_emul *e, unsigned int seg, u64 ea, unsigned int len
 /* #AC, where the guest has asked for it (SDM vol. 3A, 6.15, "Interrupt 17"). */
 int mv_emul_align(struct mv_emul *e, u64 la, unsigned int len)
 {
-	if (likely(!(la & (len - 1))) || e->cpl != 3 ||
-	    !(e->cr0 & X86_CR0_AM) || !(e->rflags & X86_EFLAGS_AC))
+	if (likely(!(la & (len - 1))) || e->cpl != 3 || !(e->rflags & X86_EFLAGS_AC) ||
+	    !(e->ops->get_cr(e, 0) & X86_CR0_AM))
 		return MV_EMUL_OK;
 	return mv_emul_raise(e, VEC_AC, 0);
 }

@@ -79,6 +79,7 @@ enum mv_emul_seg {
  * @pio_out: Writes @count units from pio_data: MV_EMUL_OK or MV_EMUL_POSTED.
  * @get_seg: A segment register's hidden part; @base is not truncated. Not called in
  *	MV_MODE_LONG64 for other segments than FS and GS.
+ * @get_cr: CR0 or CR4, which few instructions need.
  * @read_xmm: The 16 bytes of register @n. The emulator has checked CR0 and CR4 for it.
  * @write_xmm: Sets them; bits beyond 127 of the vector register stay.
  */
@@ -92,6 +93,7 @@ struct mv_emul_ops {
 	int (*pio_in)(struct mv_emul *e, u16 port, unsigned int size, unsigned int count);
 	int (*pio_out)(struct mv_emul *e, u16 port, unsigned int size, unsigned int count);
 	void (*get_seg)(struct mv_emul *e, unsigned int seg, u64 *base, u32 *limit, u32 *attr);
+	u64 (*get_cr)(struct mv_emul *e, unsigned int n);
 	void (*read_xmm)(struct mv_emul *e, unsigned int n, u64 val[2]);
 	void (*write_xmm)(struct mv_emul *e, unsigned int n, const u64 val[2]);
 };
@@ -141,8 +143,6 @@ struct mv_emul {
 	void *pio_data;			/* MV_EMUL_PIO_MAX bytes, aligned to 8 */
 	u64 rip;
 	u64 rflags;
-	u64 cr0;
-	u64 cr4;
 	u8 mode;			/* enum mv_emul_mode */
 	u8 cpl;
 

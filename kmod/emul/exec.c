@@ -338,9 +338,11 @@ static int exec_pop(struct mv_emul *e)
 /* SDM vol. 3A, 2.5: CR0.EM and TS, CR4.OSFXSR. */
 static int check_sse(struct mv_emul *e)
 {
-	if (e->cr0 & X86_CR0_EM || !(e->cr4 & X86_CR4_OSFXSR))
+	u64 cr0 = e->ops->get_cr(e, 0);
+
+	if (cr0 & X86_CR0_EM || !(e->ops->get_cr(e, 4) & X86_CR4_OSFXSR))
 		return mv_emul_raise(e, VEC_UD, 0);
-	if (e->cr0 & X86_CR0_TS)
+	if (cr0 & X86_CR0_TS)
 		return mv_emul_raise(e, VEC_NM, 0);
 	return MV_EMUL_OK;
 }

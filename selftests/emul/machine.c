@@ -177,6 +177,11 @@ static void op_get_seg(struct mv_emul *e, unsigned int seg, u64 *base, u32 *limi
 	*attr = m->seg[seg].attr;
 }
 
+static u64 op_get_cr(struct mv_emul *e, unsigned int n)
+{
+	return n ? machine_of(e)->cr4 : machine_of(e)->cr0;
+}
+
 static void op_read_xmm(struct mv_emul *e, unsigned int n, u64 val[2])
 {
 	memcpy(val, machine_of(e)->xmm[n], 16);
@@ -196,6 +201,7 @@ static const struct mv_emul_ops ops = {
 	.pio_in = op_pio_in,
 	.pio_out = op_pio_out,
 	.get_seg = op_get_seg,
+	.get_cr = op_get_cr,
 	.read_xmm = op_read_xmm,
 	.write_xmm = op_write_xmm,
 };
@@ -223,8 +229,8 @@ void machine_init(struct machine *m, enum mv_emul_mode mode, u8 *mem, const void
 	m->e.mode = mode;
 	m->e.rip = m->code_la;
 	m->e.rflags = 2;
-	m->e.cr0 = X86_CR0_PE | X86_CR0_AM | X86_CR0_NE;
-	m->e.cr4 = X86_CR4_OSFXSR;
+	m->cr0 = X86_CR0_PE | X86_CR0_AM | X86_CR0_NE;
+	m->cr4 = X86_CR4_OSFXSR;
 	mv_emul_start(&m->e);
 }
 

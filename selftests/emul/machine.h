@@ -14,6 +14,7 @@
 struct machine {
 	struct mv_emul e;
 	u64 gpr[16];
+	u64 cr0, cr4;
 	u64 xmm[16][2];
 	struct {
 		u64 base;

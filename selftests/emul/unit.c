@@ -210,7 +210,7 @@ static void checks_canonical_addresses(void)
 
 	START(MV_MODE_LONG64, 0x8b, 0x03);
 	m->gpr[MV_RBX] = 0x0000800000000000;
-	m->e.cr4 |= X86_CR4_LA57;				/* canonical, but not mapped */
+	m->cr4 |= X86_CR4_LA57;				/* canonical, but not mapped */
 	EXPECT_FAULT(14, 0);
 	EXPECT_EQ(m->e.exception.cr2, 0x0000800000000000);
 }
@@ -366,19 +366,19 @@ static void checks_alignment(void)
 	m->e.rflags |= X86_EFLAGS_AC;
 	m->e.cpl = 3;
 	EXPECT_FAULT(VEC_AC, 0);
-	m->e.cr0 &= ~X86_CR0_AM;
+	m->cr0 &= ~X86_CR0_AM;
 	EXPECT_EQ(machine_run(m), MV_EMUL_OK);
 }
 
 static void checks_that_sse_may_be_used(void)
 {
 	START(MV_MODE_LONG64, 0x0f, 0x10, 0x03);		/* movups (%rbx), %xmm0 */
-	m->e.cr0 |= X86_CR0_TS;
+	m->cr0 |= X86_CR0_TS;
 	EXPECT_FAULT(VEC_NM, 0);
-	m->e.cr0 |= X86_CR0_EM;
+	m->cr0 |= X86_CR0_EM;
 	EXPECT_FAULT(VEC_UD, 0);
-	m->e.cr0 &= ~(u64)(X86_CR0_TS | X86_CR0_EM);
-	m->e.cr4 = 0;
+	m->cr0 &= ~(u64)(X86_CR0_TS | X86_CR0_EM);
+	m->cr4 = 0;
 	EXPECT_FAULT(VEC_UD, 0);
 }
 
