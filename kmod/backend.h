@@ -69,7 +69,7 @@ enum mv_event_type { MV_EVENT_IRQ, MV_EVENT_NMI, MV_EVENT_EXCEPTION };
  * @take_halt: does the guest rest in a HLT that made no exit? It is over. May be NULL
  * @finish_exit: make a MV_EXIT_UNFINISHED another, by what @run could not do with interrupts
  *	off, as to decode the instruction
- * @skip_len: length of the instruction to skip, when exit.insn_len is 0
+ * @skip_len: length of the instruction to skip, when exit.insn_len is 0; 0: not known
  * @skip_fetches: @skip_len reads guest memory; set by @setup
  * @fault_has_len: @skip_len knows it after MV_EXIT_PAGE_FAULT, too
  * @flush_tlb: drop the VM's second-stage translations on this CPU
@@ -131,7 +131,7 @@ struct mv_backend {
 	void (*inject)(struct mv_vcpu *vcpu, enum mv_event_type type);
 	bool (*irq_allowed)(struct mv_vcpu *vcpu);
 	bool (*nmi_allowed)(struct mv_vcpu *vcpu);
-	int (*skip_len)(struct mv_vcpu *vcpu);
+	unsigned int (*skip_len)(struct mv_vcpu *vcpu);
 	u32 (*get_int_shadow)(struct mv_vcpu *vcpu);
 	u32 (*code_rights)(struct mv_vcpu *vcpu);
 	void (*irq_window)(struct mv_vcpu *vcpu, bool on);

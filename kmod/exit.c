@@ -33,10 +33,10 @@ int mv_insn_done(struct mv_vcpu *vcpu)
 
 int mv_skip_insn(struct mv_vcpu *vcpu)
 {
-	int len = vcpu->exit.insn_len ?: mv_call(skip_len)(vcpu);
+	unsigned int len = vcpu->exit.insn_len ?: mv_call(skip_len)(vcpu);
 	u64 rip;
 
-	if (unlikely(len <= 0))
+	if (unlikely(!len))
 		return mv_internal_error(vcpu, KVM_INTERNAL_ERROR_EMULATION);
 	rip = mv_rip(vcpu) + len;
 	mv_write_rip(vcpu, mv_long_mode(vcpu) ? rip : (u32)rip);

@@ -244,7 +244,7 @@ static bool svm_decode_insn(struct mv_vcpu *vcpu, struct svm_insn *insn)
 	return insn->len <= n;
 }
 
-int svm_skip_len(struct mv_vcpu *vcpu)
+unsigned int svm_skip_len(struct mv_vcpu *vcpu)
 {
 	struct svm_insn insn;
 

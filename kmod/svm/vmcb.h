@@ -161,6 +161,6 @@ bool svm_end_nmi_step(struct svm_vcpu *svm);
 /* exit.c */
 void svm_decode_exit(struct svm_vcpu *svm);
 void svm_finish_exit(struct mv_vcpu *vcpu);
-int svm_skip_len(struct mv_vcpu *vcpu);
+unsigned int svm_skip_len(struct mv_vcpu *vcpu);
 
 #endif /* MV_SVM_VMCB_H */

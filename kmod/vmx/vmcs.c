@@ -437,20 +437,15 @@ void vmx_cache_reg(struct mv_vcpu *vcpu, enum mv_lazy_reg reg)
 {
 	u64 owned;
 
-	/* The two that every instruction wants which is skipped */
-	if (reg == MV_LAZY_RIP) {
-		vcpu->rip = vmcs_read(GUEST_RIP);
-		vcpu->regs_avail |= BIT(MV_LAZY_RIP);
-		return;
-	}
-	if (reg == MV_LAZY_RFLAGS) {
-		vcpu->rflags = vmcs_read(GUEST_RFLAGS);
-		vcpu->regs_avail |= BIT(MV_LAZY_RFLAGS);
-		return;
-	}
 	switch (reg) {
 	case MV_LAZY_RSP:
 		vcpu->gpr[MV_RSP] = vmcs_read(GUEST_RSP);
+		break;
+	case MV_LAZY_RIP:
+		vcpu->rip = vmcs_read(GUEST_RIP);
+		break;
+	case MV_LAZY_RFLAGS:
+		vcpu->rflags = vmcs_read(GUEST_RFLAGS);
 		break;
 	case MV_LAZY_CR0:
 		vcpu->cr0 = (vcpu->cr0 & ~MV_CR0_GUEST_OWNED) |
@@ -469,6 +464,17 @@ void vmx_cache_reg(struct mv_vcpu *vcpu, enum mv_lazy_reg reg)
 	vcpu->regs_avail |= BIT(reg);
 }
 
+/* Who asks for the length wants these two next, to go past the instruction. */
+unsigned int vmx_skip_len(struct mv_vcpu *vcpu)
+{
+	if (likely(!(vcpu->regs_avail & BIT(MV_LAZY_RIP))))
+		vcpu->rip = vmcs_read(GUEST_RIP);
+	if (likely(!(vcpu->regs_avail & BIT(MV_LAZY_RFLAGS))))
+		vcpu->rflags = vmcs_read(GUEST_RFLAGS);
+	vcpu->regs_avail |= BIT(MV_LAZY_RIP) | BIT(MV_LAZY_RFLAGS);
+	return vmcs_read(VM_EXIT_INSTRUCTION_LEN);
+}
+
 void vmx_read_pdptrs(struct mv_vcpu *vcpu)
 {
 	vcpu->pdptrs[0] = vmcs_read(GUEST_PDPTR0);
@@ -477,15 +483,11 @@ void vmx_read_pdptrs(struct mv_vcpu *vcpu)
 	vcpu->pdptrs[3] = vmcs_read(GUEST_PDPTR3);
 }
 
+/* But for RIP, which vmx_run() has written. */
 void vmx_write_dirty_regs(struct mv_vcpu *vcpu)
 {
 	u32 dirty = vcpu->regs_dirty;
 
-	vcpu->regs_dirty = 0;
-	if (dirty & BIT(MV_LAZY_RIP))
-		vmcs_write(GUEST_RIP, vcpu->rip);
-	if (likely(dirty == BIT(MV_LAZY_RIP)))
-		return;
 	if (dirty & BIT(MV_LAZY_RSP))
 		vmcs_write(GUEST_RSP, vcpu->gpr[MV_RSP]);
 	if (dirty & BIT(MV_LAZY_RFLAGS))

@@ -213,8 +213,11 @@ static void vmx_run(struct mv_vcpu *vcpu)
 
 	if (unlikely(!vmx->guest_loaded))
 		vmx_switch_to_guest(vmx);
-	if (vcpu->regs_dirty)
+	if (likely(vcpu->regs_dirty & BIT(MV_LAZY_RIP)))
+		vmcs_write(GUEST_RIP, vcpu->rip);
+	if (unlikely(vcpu->regs_dirty & ~BIT(MV_LAZY_RIP)))
 		vmx_write_dirty_regs(vcpu);
+	vcpu->regs_dirty = 0;
 	/* CR4.PCE can be changed by an IPI while the vCPU is loaded. */
 	if (unlikely(cr4 != vmx->host.cr4)) {
 		vmx->host.cr4 = cr4;
@@ -341,6 +344,8 @@ static u32 vmx_get_int_shadow(struct mv_vcpu *vcpu)
 {
 	u32 state = vmcs_read(GUEST_INTERRUPTIBILITY_INFO);
 
+	if (likely(!(state & (GUEST_INTR_STATE_STI | GUEST_INTR_STATE_MOV_SS))))
+		return 0;
 	return (state & GUEST_INTR_STATE_STI ? KVM_X86_SHADOW_INT_STI : 0) |
 	       (state & GUEST_INTR_STATE_MOV_SS ? KVM_X86_SHADOW_INT_MOV_SS : 0);
 }
@@ -498,11 +503,6 @@ static void vmx_update_tsc(struct mv_vcpu *vcpu)
 	vmcs_write(TSC_OFFSET, vcpu->tsc_offset);
 	if (vmx_caps.cpu2 & SECONDARY_EXEC_TSC_SCALING)
 		vmcs_write(TSC_MULTIPLIER, vcpu->tsc_ratio ?: BIT_ULL(VMX_TSC_FRAC_BITS));
-}
-
-static int vmx_skip_len(struct mv_vcpu *vcpu)
-{
-	return vmcs_read(VM_EXIT_INSTRUCTION_LEN);
 }
 
 /* ---- load and unload of the module ---- */

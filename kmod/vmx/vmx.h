@@ -108,6 +108,7 @@ void vmx_write_cpu2(struct mv_vcpu *vcpu);
 void vmx_cpuid_changed(struct mv_vcpu *vcpu);
 void vmx_update_debug(struct mv_vcpu *vcpu);
 void vmx_cache_reg(struct mv_vcpu *vcpu, enum mv_lazy_reg reg);
+unsigned int vmx_skip_len(struct mv_vcpu *vcpu);
 void vmx_read_pdptrs(struct mv_vcpu *vcpu);
 void vmx_write_dirty_regs(struct mv_vcpu *vcpu);
 void vmx_dump(struct mv_vcpu *vcpu);
