@@ -446,8 +446,21 @@ static bool ring_doorbell(struct mv_vcpu *vcpu)
 	struct mv_exit *exit = &vcpu->exit;
 
 	return mv_backend->fault_has_len && exit->fault.access == MV_ACCESS_WRITE &&
-	       !exit->fault.in_walk && !mv_lapic_mmio_hit(vcpu, exit->fault.gpa) &&
+	       !exit->fault.in_walk && !vcpu->pending.any &&
+	       !mv_lapic_mmio_hit(vcpu, exit->fault.gpa) &&
 	       !mv_bus_access(vcpu, MV_MMIO_BUS, exit->fault.gpa, 0, NULL, true);
+}
+
+/**
+ * mv_ring_doorbell() - make a second-stage fault MV_EXIT_DOORBELL, if it is one
+ * @vcpu: whose exit it is; interrupts may be off
+ */
+bool mv_ring_doorbell(struct mv_vcpu *vcpu)
+{
+	if (!mv_is_mmio(vcpu, vcpu->exit.fault.gpa) || !ring_doorbell(vcpu))
+		return false;
+	vcpu->exit.reason = MV_EXIT_DOORBELL;
+	return true;
 }
 
 static int handle_log_full(struct mv_vcpu *vcpu)
@@ -466,8 +479,12 @@ static int emulate_access(struct mv_vcpu *vcpu)
 
 static int handle_page_fault(struct mv_vcpu *vcpu)
 {
-	int r = mv_mmu_fault(vcpu, vcpu->exit.fault.gpa, vcpu->exit.fault.access);
+	int r;
 
+	/* No doorbell: it has been tried. */
+	if (mv_is_mmio(vcpu, vcpu->exit.fault.gpa))
+		return emulate_access(vcpu);
+	r = mv_mmu_fault(vcpu, vcpu->exit.fault.gpa, vcpu->exit.fault.access);
 	if (likely(r == MV_FAULT_DONE))
 		return 1;
 	if (r < 0) {
@@ -475,9 +492,7 @@ static int handle_page_fault(struct mv_vcpu *vcpu)
 			vcpu->run->exit_reason = KVM_EXIT_INTR;
 		return r;
 	}
-	if (!vcpu->pending.any && ring_doorbell(vcpu))
-		return mv_skip_insn(vcpu);
-	return emulate_access(vcpu);
+	return ring_doorbell(vcpu) ? mv_skip_insn(vcpu) : emulate_access(vcpu);
 }
 
 /* ---- the local APIC, after the processor has dealt with the instruction ---- */
@@ -523,6 +538,7 @@ static int (*const mv_exit_handlers[MV_NR_EXITS])(struct mv_vcpu *vcpu) = {
 	/* No 64-bit guest switches tasks by hardware. */
 	[MV_EXIT_TASK_SWITCH] = handle_unknown,
 	[MV_EXIT_PAGE_FAULT] = handle_page_fault,
+	[MV_EXIT_DOORBELL] = handle_skip,
 	[MV_EXIT_LOG_FULL] = handle_log_full,
 	[MV_EXIT_APIC_ACCESS] = emulate_access,
 	[MV_EXIT_APIC_WRITE] = handle_apic_write,

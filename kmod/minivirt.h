@@ -150,6 +150,7 @@ enum mv_exit_reason {
 	MV_EXIT_INVALID_OP, /* an instruction that the guest does not have */
 	MV_EXIT_TASK_SWITCH, /* .hw_reason */
 	MV_EXIT_PAGE_FAULT, /* .fault: second-stage violation */
+	MV_EXIT_DOORBELL, /* a write that mv_ring_doorbell() has made */
 	MV_EXIT_LOG_FULL, /* vcpu->cpu_log */
 	MV_EXIT_APIC_ACCESS, /* .fault: an access to the APIC page to be emulated */
 	MV_EXIT_APIC_WRITE, /* .apic: the offset of the register that has been written */
@@ -207,7 +208,7 @@ struct mv_exit {
 			bool read;
 		} dr;
 		struct {
-			u16 port;
+			u16 port; /* insn_len is known, or costs no look at guest memory */
 			u8 size; /* 1, 2, 4 bytes */
 			bool in;
 			bool string; /* INS or OUTS: the rest of it follows */
@@ -687,6 +688,7 @@ static inline bool mv_is_bsp(struct mv_vcpu *vcpu)
  */
 
 int mv_handle_exit(struct mv_vcpu *vcpu);
+bool mv_ring_doorbell(struct mv_vcpu *vcpu);
 int mv_skip_insn(struct mv_vcpu *vcpu); /* RIP past it; returns as a handler does */
 int mv_emulate_mmio(struct mv_vcpu *vcpu); /* emulate.c: exit.fault is an MMIO access */
 int mv_internal_error(struct mv_vcpu *vcpu, u32 suberror);
@@ -869,6 +871,13 @@ void mv_mmu_zap_page(struct mv_vm *vm, gfn_t gfn); /* take its leaf away */
  * -EINTR when a signal came while waiting for it, -ENOMEM.
  */
 int mv_mmu_fault(struct mv_vcpu *vcpu, gpa_t gpa, u32 access);
+
+/* A device: no slot was there at the last fault, and the slots are those of then. */
+static inline bool mv_is_mmio(struct mv_vcpu *vcpu, gpa_t gpa)
+{
+	return gpa_to_gfn(gpa) == vcpu->mmio_gfn &&
+	       READ_ONCE(vcpu->vm->mmu.invalidate_seq) == vcpu->mmio_seq;
+}
 
 /* Readers of slots hold vm->srcu. */
 struct mv_slot *mv_slot_find(struct mv_vm *vm, gfn_t gfn);

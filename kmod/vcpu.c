@@ -290,29 +290,32 @@ static void take_host_interrupt(void)
 	current->flags &= ~PF_VCPU;
 }
 
-#define FAST_EXITS (BIT(MV_EXIT_CPUID) | BIT(MV_EXIT_INVD) | BIT(MV_EXIT_RDMSR) | \
-		    BIT(MV_EXIT_WRMSR) | BIT(MV_EXIT_IO))
-static_assert(MV_NR_EXITS <= 32);
-
 /* Whether its handler neither sleeps, nor touches guest memory, nor turns interrupts on. */
 static __always_inline bool exit_is_fast(struct mv_vcpu *vcpu)
 {
-	if (!(FAST_EXITS >> vcpu->exit.reason & 1))
-		return false;
-	if (mv_backend->skip_fetches && !vcpu->exit.insn_len)
-		return false;
+	/* The commonest one. A device's work at a port is short, and under spinlocks. */
+	if (vcpu->exit.reason == MV_EXIT_IO)
+		return !vcpu->exit.io.string;
 	switch (vcpu->exit.reason) {
 	case MV_EXIT_RDMSR:
 		/* Of the local APIC, which may have to look at the guest's memory. */
-		return !vcpu->pv.eoi_offered;
+		if (vcpu->pv.eoi_offered)
+			return false;
+		break;
 	case MV_EXIT_WRMSR:
-		return mv_wrmsr_is_fast(vcpu);
-	case MV_EXIT_IO:
-		/* A device's work at a port is short, and under spinlocks. */
-		return !vcpu->exit.io.string;
+		if (!mv_wrmsr_is_fast(vcpu))
+			return false;
+		break;
+	case MV_EXIT_PAGE_FAULT:
+		/* What is left of a doorbell is to pass over the instruction. */
+		return mv_ring_doorbell(vcpu);
+	case MV_EXIT_CPUID:
+	case MV_EXIT_INVD:
+		break;
 	default:
-		return true;
+		return false;
 	}
+	return !mv_backend->skip_fetches || vcpu->exit.insn_len;
 }
 
 /**
@@ -345,10 +348,10 @@ static int vcpu_enter(struct mv_vcpu *vcpu)
 
 	do {
 		mv_call(run)(vcpu);
+		trace_mv_exit(vcpu);
 		fast = exit_is_fast(vcpu);
 		if (!fast)
 			break;
-		trace_mv_exit(vcpu);
 		r = mv_handle_exit(vcpu);
 	} while (r > 0 && !READ_ONCE(vcpu->requests) && !xfer_to_guest_mode_work_pending());
 
@@ -363,10 +366,7 @@ static int vcpu_enter(struct mv_vcpu *vcpu)
 	local_irq_enable();
 	preempt_enable();
 
-	if (fast)
-		return r;
-	trace_mv_exit(vcpu);
-	return mv_handle_exit(vcpu);
+	return fast ? r : mv_handle_exit(vcpu);
 }
 
 static int vcpu_loop(struct mv_vcpu *vcpu)

@@ -270,10 +270,6 @@ int mv_mmu_fault(struct mv_vcpu *vcpu, gpa_t gpa, u32 access)
 	};
 	int idx, r;
 
-	/* A device: no slot was there, and the slots are those of then. */
-	if (f.map.gfn == vcpu->mmio_gfn && READ_ONCE(f.vm->mmu.invalidate_seq) == vcpu->mmio_seq)
-		return MV_FAULT_MMIO;
-
 	idx = srcu_read_lock(&f.vm->srcu);
 	r = handle_fault(vcpu, &f);
 	srcu_read_unlock(&f.vm->srcu, idx);
