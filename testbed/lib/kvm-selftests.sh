@@ -72,37 +72,27 @@ kvm_selftests_run()
 		"modprobe $module && run-kvm-selftests 300 $*"
 }
 
-# kvm_selftests_judge: the verdict on minivirt's "@result" lines on standard input
-kvm_selftests_judge()
+# kvm_selftests_verdict TEST OUTCOME SECONDS WHY: for `judge`, on what minivirt did
+kvm_selftests_verdict()
 {
-	local line test mine seconds why stock reason detail=() name
-	while IFS= read -r line; do
-		if [[ $line != '@result '* ]]; then
-			detail+=("$line")
-			continue
-		fi
-		read -r _ test mine seconds why <<<"$line"
-		stock=$(awk -v c="$cpu" -v t="$test" '$1 == c && $2 == t { print $3 }' "$STOCK")
-		reason=$(sed -n "s/^$test: //p" "$EXCEPTIONS")
-		name="kvm-selftests $cpu, $test: $mine in $seconds s (stock KVM: ${stock:-unknown})${why:+: $why}"
-		if [ -n "$reason" ]; then
-			if [ "$mine" = pass ]; then
-				result fail "$name: passes, so take it from the list of exceptions"
-			else
-				result skip "$name: $reason"
-			fi
-		elif [ "$mine" = pass ]; then
-			result pass "$name"
-		elif [ "$stock" = pass ] || [ -z "$stock" ]; then
-			[ ${#detail[@]} -eq 0 ] || printf '        %s\n' "${detail[@]}"
-			result fail "$name"
+	local stock reason verdict text
+	stock=$(awk -v c="$cpu" -v t="$1" '$1 == c && $2 == t { print $3 }' "$STOCK")
+	reason=$(sed -n "s/^$1: //p" "$EXCEPTIONS")
+	text="$2 in $3 s (stock KVM: ${stock:-unknown})${4:+: $4}"
+	if [ -n "$reason" ]; then
+		if [ "$2" = pass ]; then
+			verdict=fail text+=": passes, so take it from the list of exceptions"
 		else
-			result skip "$name"
+			verdict=skip text+=": $reason"
 		fi
-		echo "$test" >>"$work/judged"
-		detail=()
-	done
-	[ ${#detail[@]} -eq 0 ] || printf '        %s\n' "${detail[@]}"
+	elif [ "$2" = pass ]; then
+		verdict=pass
+	elif [ "$stock" = pass ] || [ -z "$stock" ]; then
+		verdict=fail
+	else
+		verdict=skip
+	fi
+	echo "$verdict $text"
 }
 
 # stage_kvm_selftests [--stock] TEST...
@@ -130,17 +120,9 @@ stage_kvm_selftests()
 		kvm_selftests_refresh
 		return
 	fi
-	: >"$work/judged"
-	kvm_selftests_run "minivirt kvm_node=1" "$dir" "$@" | kvm_selftests_judge ||
-		status=${PIPESTATUS[0]}
-	for t; do
-		grep -qx "$t" "$work/judged" || result fail "kvm-selftests $cpu, $t: did not end"
-	done
-	if [ "$status" -eq 0 ]; then
-		result pass "kvm-selftests $cpu, the machine ends well"
-	else
-		result fail "kvm-selftests $cpu, the machine ends with status $status"
-	fi
+	kvm_selftests_run "minivirt kvm_node=1" "$dir" "$@" |
+		judge "kvm-selftests $cpu," kvm_selftests_verdict "$@" || status=${PIPESTATUS[0]}
+	machine_ended "kvm-selftests $cpu," "$status"
 }
 
 # Puts the results of a run on stock KVM into the list.

@@ -66,37 +66,18 @@ stage_qemu()
 	for f in bios-256k.bin bios-microvm.bin; do
 		options+=(--add "/usr/share/seabios/$f:/usr/share/seabios/$f")
 	done
-	name="$name $cpu $kernel, guest $guest"
-	: >"$work/judged"
+	name="$name $cpu $kernel, guest $guest,"
 	"$TESTBED/run" --cpu "$cpu" --kernel "$kernel" --without-selftests "${options[@]}" --mem 1536 \
 		--timeout $((2 * limit * ${#cases[@]})) --add "$work/guest-disk:/usr/lib/qemu-guest" \
 		--add "$TESTBED/qemu-cases:/bin/qemu-cases" \
 		--add /usr/bin/qemu-system-x86_64:/bin/qemu-system-x86_64 -- \
-		"modprobe $module && qemu-cases $limit $msi ${cases[*]}" | qemu_judge "$name" || status=${PIPESTATUS[0]}
-	for f in "${cases[@]}"; do
-		grep -qx "$f" "$work/judged" || result fail "$name, $f: did not end"
-	done
-	if [ "$status" -eq 0 ]; then
-		result pass "$name, the machine ends well"
-	else
-		result fail "$name, the machine ends with status $status"
-	fi
+		"modprobe $module && qemu-cases $limit $msi ${cases[*]}" |
+		judge "$name" qemu_verdict "${cases[@]}" || status=${PIPESTATUS[0]}
+	machine_ended "$name" "$status"
 }
 
-# qemu_judge NAME: from the "@result" lines of qemu-cases
-qemu_judge()
+# qemu_verdict CASE OUTCOME SECONDS: for `judge`
+qemu_verdict()
 {
-	local line outcome seconds detail=() this
-	while IFS= read -r line; do
-		if [[ $line != '@result '* ]]; then
-			detail+=("${line%$'\r'}")
-			continue
-		fi
-		read -r _ this outcome seconds <<<"$line"
-		[ ${#detail[@]} -eq 0 ] || printf '        %s\n' "${detail[@]}"
-		detail=()
-		result "$outcome" "$1, $this: $seconds s"
-		echo "$this" >>"$work/judged"
-	done
-	[ ${#detail[@]} -eq 0 ] || printf '        %s\n' "${detail[@]}"
+	echo "$2 $3 s"
 }
