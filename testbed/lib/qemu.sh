@@ -45,7 +45,7 @@ EOF
 # stage_qemu [--stock] [--guest KERNEL] CASE...
 stage_qemu()
 {
-	local module="minivirt kvm_node=1" name=qemu guest=$kernel cases=() options=() limit=600 msi f status=0
+	local module="minivirt kvm_node=1" name=qemu guest=$kernel cases=() options=() limit=600 f status=0
 	while [[ ${1:-} == --* ]]; do
 		case $1 in
 		--stock) module=$kvm name="qemu on stock KVM" options+=(--without-module) ;;
@@ -58,7 +58,6 @@ stage_qemu()
 	if [ ${#cases[@]} -eq 0 ]; then
 		if [ "$cpu" = vmx ]; then cases=("${QEMU_CASES_VMX[@]}"); else cases=("${QEMU_CASES_SVM[@]}"); fi
 	fi
-	msi=$(grep -q '^CONFIG_PCI_MSI=y' "$(kernel_get "$guest")/build/.config" && echo yes || echo no)
 	qemu_disk "$(kernel_get "$guest")" "$work/guest-disk"
 	for f in kvmvapic.bin linuxboot_dma.bin pvh.bin; do
 		options+=(--add "/usr/share/qemu/$f:/usr/share/qemu/$f")
@@ -71,7 +70,7 @@ stage_qemu()
 		--timeout $((2 * limit * ${#cases[@]})) --add "$work/guest-disk:/usr/lib/qemu-guest" \
 		--add "$TESTBED/qemu-cases:/bin/qemu-cases" \
 		--add /usr/bin/qemu-system-x86_64:/bin/qemu-system-x86_64 -- \
-		"modprobe $module && qemu-cases $limit $msi ${cases[*]}" |
+		"modprobe $module && qemu-cases $limit ${cases[*]}" |
 		judge "$name" qemu_verdict "${cases[@]}" || status=${PIPESTATUS[0]}
 	machine_ended "$name" "$status"
 }
