@@ -83,12 +83,23 @@ qemu_tsc_khz()
 	"$tool"
 }
 
+# one_cpu: prints one of the CPUs that this process may use, any.
+one_cpu()
+{
+	local cpus
+	mapfile -t cpus < <(sed -n 's/^Cpus_allowed_list:[[:space:]]*//p' /proc/self/status | tr ',' '\n' |
+		while IFS=- read -r first last; do seq "$first" "${last:-$first}"; done)
+	echo "${cpus[RANDOM % ${#cpus[@]}]}"
+}
+
 machine_qemu()
 {
 	local run=$1 image=$2/vmlinux
 	# QEMU enters an ELF kernel by PVH, where one with KASAN crashes.
 	[ "$kernel" != debug ] || image=$2/bzImage
-	emulator=(qemu-system-x86_64 -nodefaults -no-user-config -display none -no-reboot
+	# VMRUN and #VMEXIT change the pending interrupts of QEMU's processor in memory while its main loop may do
+	# so, too, and then an interrupt of the machine is lost. On one CPU they cannot.
+	emulator=(taskset -c "$(one_cpu)" qemu-system-x86_64 -nodefaults -no-user-config -display none -no-reboot
 		-machine pc -accel "tcg,thread=$([ -z "$icount" ] && echo multi || echo single)"
 		-cpu "${cpu_model:-max},+svm,+npt" -smp "$smp" -m "$mem"
 		-kernel "$image" -initrd "$run/initrd" -append "$cmdline tsc_early_khz=$(qemu_tsc_khz)"
