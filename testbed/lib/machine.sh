@@ -47,13 +47,28 @@ bochs_rom()
 	printf "\\x$(printf %x "$sum")" >>"$run/rom"
 }
 
+# bochs_model_arguments: what the kernel has to be told of the CPU model
+bochs_model_arguments()
+{
+	[ -n "$cpu_model" ] || return 0
+	# Later models announce GHz in CPUID leaf 15h, whatever "ips" says.
+	echo -n " tsc_early_khz=100000"
+	case $cpu_model in
+	corei7_icelake_*)
+		# No size in CPUID for the state of PKU, a wrong one with AVX-512; and Linux' memmove() needs
+		# ERMS, which the model's IA32_MISC_ENABLE has off, where there is FSRM.
+		echo -n " clearcpuid=pku,avx512f,fsrm"
+		;;
+	esac
+}
+
 # machine_bochs RUNDIR KERNELDIR: the command that starts Bochs in $emulator
 machine_bochs()
 {
 	local run=$1 kernel=$2 ttymode=file
 	[ "$mem" -le 2048 ] || die "Bochs takes at most --mem 2048"
 	[ -z "$interactive" ] || ttymode=term
-	printf '%s' "$cmdline" >"$run/cmdline"
+	printf '%s' "$cmdline$(bochs_model_arguments)" >"$run/cmdline"
 	bochs_memory "$kernel" "$run/initrd" "$run"
 	bochs_rom "$run" "$mem" "$run/initrd"
 	sed -e "s|@RUN@|$run|g; s|@MEM@|$mem|g; s|@SMP@|$smp|g; s|@TTYMODE@|$ttymode|g" \
