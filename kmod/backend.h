@@ -65,7 +65,7 @@ enum mv_event_type { MV_EVENT_IRQ, MV_EVENT_NMI, MV_EVENT_EXCEPTION };
  * @update_debug: guest_debug, DR7 or the exception intercepts changed
  * @update_tsc: vcpu->tsc_offset or tsc_ratio changed
  * @cpuid_changed: guest CPUID changed: intercepts that depend on it
- * @update_msr_exits: vm->all_msrs_exit changed
+ * @update_msr_exits: vm->all_msrs_exit, spec_ctrl or spec_ctrl_switched changed
  * @take_halt: does the guest rest in a HLT that made no exit? It is over. May be NULL
  * @finish_exit: make a MV_EXIT_UNFINISHED another, by what @run could not do with interrupts
  *	off, as to decode the instruction

@@ -1,7 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* For the backends' entry.S: the guest's general registers in u64 gpr[16], %rsp left out. */
+/*
+ * For the backends' entry.S: the guest's general registers in u64 gpr[16], %rsp
+ * left out, and its IA32_SPEC_CTRL, which is behind them in struct mv_vcpu.
+ */
 #ifndef MV_ENTRY_H
 #define MV_ENTRY_H
+
+#include <asm/alternative.h>
+#include <asm/cpufeatures.h>
+#include <asm/msr-index.h>
+#include <asm/percpu.h>
 
 /* Offsets into gpr: the encoding order of the registers. */
 #define RAX 0x00
@@ -19,6 +27,9 @@
 #define R13 0x68
 #define R14 0x70
 #define R15 0x78
+/* Behind gpr */
+#define SPEC_CTRL 0x80
+#define SPEC_CTRL_SWITCHED 0x88
 
 /* From gpr in %rdi, all but %rax; flags are kept. */
 .macro LOAD_GPRS
@@ -71,6 +82,48 @@
 	xor	%r13d, %r13d
 	xor	%r14d, %r14d
 	xor	%r15d, %r15d
+.endm
+
+/*
+ * gpr in %rdi, interrupts off; spoils %rax, %rcx, %rdx and flags. Until a guest
+ * writes the register, the host's value stays in force for it.
+ */
+.macro LOAD_GUEST_SPEC_CTRL
+	ALTERNATIVE "jmp .Lguest_spec_ctrl_done\@", "", X86_FEATURE_MSR_SPEC_CTRL
+	testb	$1, SPEC_CTRL_SWITCHED(%rdi)
+	jz	.Lguest_spec_ctrl_done\@
+	mov	SPEC_CTRL(%rdi), %eax
+	cmp	PER_CPU_VAR(x86_spec_ctrl_current), %eax
+	je	.Lguest_spec_ctrl_done\@
+	mov	$MSR_IA32_SPEC_CTRL, %ecx
+	xor	%edx, %edx
+	wrmsr
+.Lguest_spec_ctrl_done\@:
+.endm
+
+/*
+ * Likewise, after the exit, with the host's GS base in place, before any RET. Legacy IBRS,
+ * where the host uses it, protects from its last write on: that is made after every exit.
+ */
+.macro RESTORE_HOST_SPEC_CTRL
+	ALTERNATIVE "jmp .Lhost_spec_ctrl_done\@", "", X86_FEATURE_MSR_SPEC_CTRL
+	mov	$MSR_IA32_SPEC_CTRL, %ecx
+	testb	$1, SPEC_CTRL_SWITCHED(%rdi)
+	jz	.Lhost_spec_ctrl_same\@
+	rdmsr
+	mov	%eax, SPEC_CTRL(%rdi)
+	cmp	PER_CPU_VAR(x86_spec_ctrl_current), %eax
+	jne	.Lhost_spec_ctrl_write\@
+.Lhost_spec_ctrl_same\@:
+	ALTERNATIVE "jmp .Lhost_spec_ctrl_barrier\@", "", X86_FEATURE_KERNEL_IBRS
+.Lhost_spec_ctrl_write\@:
+	mov	PER_CPU_VAR(x86_spec_ctrl_current), %eax
+	xor	%edx, %edx
+	wrmsr
+.Lhost_spec_ctrl_barrier\@:
+	/* No branch above may be guessed around the write. */
+	lfence
+.Lhost_spec_ctrl_done\@:
 .endm
 
 #endif /* MV_ENTRY_H */

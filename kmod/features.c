@@ -86,7 +86,8 @@ static const struct leaf leaves[] __initconst = {
 	    F(VPCLMULQDQ) | F(AVX512_VNNI) | F(AVX512_BITALG) | F(AVX512_VPOPCNTDQ) |
 	    F(RDPID) | F(CLDEMOTE) | F(MOVDIRI) | F(MOVDIR64B),
 	    F(AVX512_4VNNIW) | F(AVX512_4FMAPS) | F(FSRM) | F(AVX512_VP2INTERSECT) |
-	    F(MD_CLEAR) | F(SERIALIZE) | F(TSXLDTRK) | F(AVX512_FP16) },
+	    F(MD_CLEAR) | F(SERIALIZE) | F(TSXLDTRK) | F(AVX512_FP16) | F(SPEC_CTRL) |
+	    F(INTEL_STIBP) | F(SPEC_CTRL_SSBD) },
 	  { 0, F(TSC_ADJUST), 0, F(ARCH_CAPABILITIES) } },
 	{ 0xb, LEAF_INDEX },
 	{ 0xd, LEAF_XSTATE },
@@ -108,7 +109,9 @@ static const struct leaf leaves[] __initconst = {
 	{ 0x80000006, LEAF_PLAIN, { ALL, ALL, ALL, ALL } },
 	{ 0x80000007, LEAF_PLAIN, { 0, 0, 0, BIT(8) } }, /* invariant TSC */
 	/* Physical addresses as the host has them, linear ones of 48 bits. */
-	{ 0x80000008, LEAF_PLAIN, { 0xff, F(CLZERO) | F(XSAVEERPTR) | F(WBNOINVD) },
+	{ 0x80000008, LEAF_PLAIN, { 0xff,
+	    F(CLZERO) | F(XSAVEERPTR) | F(WBNOINVD) | F(AMD_IBPB) | F(AMD_IBRS) | F(AMD_STIBP) |
+	    F(AMD_STIBP_ALWAYS_ON) | F(AMD_SSBD) | F(AMD_SSB_NO) },
 	  { 48 << 8 } },
 	{ 0x8000001d, LEAF_CACHES, { ALL, ALL, ALL, ALL } },
 	{ 0x8000001e, LEAF_PLAIN },

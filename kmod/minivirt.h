@@ -245,7 +245,7 @@ enum mv_request {
 	MV_REQ_APIC, /* with mv_apicv: the APIC's state is another than the backend knows */
 	MV_REQ_NMI, /* vcpu->nmi_queued went up */
 	MV_REQ_IOAPIC_EOI, /* tell userspace's IOAPIC of vcpu->eoi_vector */
-	MV_REQ_MSR_EXITS, /* vm->all_msrs_exit changed */
+	MV_REQ_MSR_EXITS, /* vm->all_msrs_exit, spec_ctrl or spec_ctrl_switched changed */
 	MV_REQ_CLOCK, /* tell the guest how its TSC makes time */
 	MV_REQ_STEAL_TIME, /* tell the guest how long it waited for a CPU */
 };
@@ -286,6 +286,8 @@ typedef int (*mv_complete_fn)(struct mv_vcpu *vcpu);
 struct mv_vcpu {
 	/* Entry and exit: what every pass through the run loop touches. */
 	u64 gpr[MV_NR_GPRS];
+	u64 spec_ctrl; /* IA32_SPEC_CTRL; entry.h knows gpr and these two by their place */
+	bool spec_ctrl_switched; /* at entry and exit, and the guest has it without exits */
 	u64 rip, rflags;
 	u64 cr0, cr2, cr3, cr4, cr8;
 	u32 regs_avail, regs_dirty; /* bits: enum mv_lazy_reg */

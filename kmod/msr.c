@@ -56,6 +56,70 @@ static int set_tsc_adjust(struct mv_vcpu *vcpu, u32 msr, u64 val, bool host)
 	return 0;
 }
 
+/* ---- speculation ---- */
+
+/* The bits of IA32_SPEC_CTRL that guests can set; 0: there is no such register. */
+static u64 spec_ctrl_bits __ro_after_init;
+
+static bool guest_has_spec_ctrl(struct mv_vcpu *vcpu)
+{
+	return mv_guest_has(vcpu, X86_FEATURE_SPEC_CTRL) ||
+	       mv_guest_has(vcpu, X86_FEATURE_INTEL_STIBP) ||
+	       mv_guest_has(vcpu, X86_FEATURE_SPEC_CTRL_SSBD) ||
+	       mv_guest_has(vcpu, X86_FEATURE_AMD_IBRS) ||
+	       mv_guest_has(vcpu, X86_FEATURE_AMD_STIBP) ||
+	       mv_guest_has(vcpu, X86_FEATURE_AMD_SSBD);
+}
+
+static int get_spec_ctrl(struct mv_vcpu *vcpu, u32 msr, u64 *val, bool host)
+{
+	if (!host && !guest_has_spec_ctrl(vcpu))
+		return 1;
+	*val = vcpu->spec_ctrl;
+	return 0;
+}
+
+/*
+ * The first value other than the one of reset ends the exits, for a guest may
+ * write the register at each of its own system calls; from then on it costs an
+ * RDMSR at every exit. Where the processor switches it, writes go on to exit.
+ */
+static int set_spec_ctrl(struct mv_vcpu *vcpu, u32 msr, u64 val, bool host)
+{
+	if ((!host && !guest_has_spec_ctrl(vcpu)) || (val & ~spec_ctrl_bits))
+		return 1;
+	vcpu->spec_ctrl = val;
+	if (val && !boot_cpu_has(X86_FEATURE_V_SPEC_CTRL))
+		vcpu->spec_ctrl_switched = true;
+	mv_request(vcpu, MV_REQ_MSR_EXITS);
+	return 0;
+}
+
+/* A barrier against indirect branches trained before, on the CPU that the guest is on. */
+static int set_pred_cmd(struct mv_vcpu *vcpu, u32 msr, u64 val, bool host)
+{
+	if (!host && !mv_guest_has(vcpu, X86_FEATURE_SPEC_CTRL) &&
+	    !mv_guest_has(vcpu, X86_FEATURE_AMD_IBPB))
+		return 1;
+	if (!boot_cpu_has(X86_FEATURE_IBPB) || (val & ~(u64)PRED_CMD_IBPB))
+		return 1;
+	if (val)
+		wrmsrl(MSR_IA32_PRED_CMD, PRED_CMD_IBPB);
+	return 0;
+}
+
+static void __init setup_spec_ctrl(void)
+{
+	if (!boot_cpu_has(X86_FEATURE_MSR_SPEC_CTRL))
+		return;
+	if (boot_cpu_has(X86_FEATURE_IBRS))
+		spec_ctrl_bits |= SPEC_CTRL_IBRS;
+	if (boot_cpu_has(X86_FEATURE_STIBP))
+		spec_ctrl_bits |= SPEC_CTRL_STIBP;
+	if (boot_cpu_has(X86_FEATURE_SPEC_CTRL_SSBD) || boot_cpu_has(X86_FEATURE_AMD_SSBD))
+		spec_ctrl_bits |= SPEC_CTRL_SSBD;
+}
+
 /* ---- the local APIC ---- */
 
 static int get_tsc_deadline(struct mv_vcpu *vcpu, u32 msr, u64 *val, bool host)
@@ -372,6 +436,10 @@ static const struct msr_row rows[] = {
 	STORED(MSR_MTRRfix4K_C0000, 8, mtrr_fixed[3], .valid = valid_mtrr_fixed),
 	STORED(MTRRphysBase_MSR(0), 16, mtrr_var, .valid = valid_mtrr_var),
 
+	/* Speculation. */
+	CODE(MSR_IA32_SPEC_CTRL, 1, get_spec_ctrl, set_spec_ctrl, LISTED),
+	CODE(MSR_IA32_PRED_CMD, 1, get_refused, set_pred_cmd),
+
 	/* What the processor is. */
 	STORED(MSR_IA32_ARCH_CAPABILITIES, 1, arch_capabilities, LISTED, FEATURE,
 	       NEEDS(ARCH_CAPABILITIES), .valid = valid_from_host),
@@ -585,7 +653,7 @@ int mv_set_msr(struct mv_vcpu *vcpu, u32 msr, u64 val, bool host)
 
 /*
  * Of the host's immunities those that hold for a guest, too; what would need
- * an MSR that guests do not have (IA32_SPEC_CTRL, IA32_TSX_CTRL) is left out.
+ * an MSR that guests do not have (IA32_TSX_CTRL) is left out.
  */
 static u64 __init arch_capabilities(void)
 {
@@ -593,11 +661,12 @@ static u64 __init arch_capabilities(void)
 
 	if (boot_cpu_has(X86_FEATURE_ARCH_CAPABILITIES))
 		rdmsrl(MSR_IA32_ARCH_CAPABILITIES, val);
-	val &= ARCH_CAP_RDCL_NO | ARCH_CAP_RSBA | ARCH_CAP_SKIP_VMENTRY_L1DFLUSH |
-	       ARCH_CAP_SSB_NO | ARCH_CAP_MDS_NO | ARCH_CAP_PSCHANGE_MC_NO | ARCH_CAP_TAA_NO |
-	       ARCH_CAP_SBDR_SSDP_NO | ARCH_CAP_FBSDP_NO | ARCH_CAP_PSDP_NO |
-	       ARCH_CAP_FB_CLEAR | ARCH_CAP_RRSBA | ARCH_CAP_BHI_NO | ARCH_CAP_PBRSB_NO |
-	       ARCH_CAP_GDS_NO | ARCH_CAP_RFDS_NO | ARCH_CAP_RFDS_CLEAR | ARCH_CAP_ITS_NO;
+	val &= ARCH_CAP_RDCL_NO | ARCH_CAP_IBRS_ALL | ARCH_CAP_RSBA |
+	       ARCH_CAP_SKIP_VMENTRY_L1DFLUSH | ARCH_CAP_SSB_NO | ARCH_CAP_MDS_NO |
+	       ARCH_CAP_PSCHANGE_MC_NO | ARCH_CAP_TAA_NO | ARCH_CAP_SBDR_SSDP_NO |
+	       ARCH_CAP_FBSDP_NO | ARCH_CAP_PSDP_NO | ARCH_CAP_FB_CLEAR | ARCH_CAP_RRSBA |
+	       ARCH_CAP_BHI_NO | ARCH_CAP_PBRSB_NO | ARCH_CAP_GDS_NO | ARCH_CAP_RFDS_NO |
+	       ARCH_CAP_RFDS_CLEAR | ARCH_CAP_ITS_NO;
 
 	/* The kernel knows of processors that are older than the bits. */
 	if (!boot_cpu_has_bug(X86_BUG_CPU_MELTDOWN))
@@ -618,6 +687,7 @@ static u64 __init arch_capabilities(void)
 int __init mv_msr_init(void)
 {
 	fill_row_hash();
+	setup_spec_ctrl();
 
 	new_vcpu.pat = 0x0007040600070406ull; /* SDM vol. 3A, table 12-12 */
 	new_vcpu.misc_enable = MISC_ENABLE_NO_PMU;
@@ -644,6 +714,8 @@ void mv_msr_reset(struct mv_vcpu *vcpu)
 static bool row_is_in_list(const struct msr_row *row, bool features)
 {
 	if (row->first == MSR_AMD64_DE_CFG && boot_cpu_data.x86_vendor == X86_VENDOR_INTEL)
+		return false;
+	if (row->first == MSR_IA32_SPEC_CTRL && !spec_ctrl_bits)
 		return false;
 	if (row->feature && !mv_supported(row->feature))
 		return false;

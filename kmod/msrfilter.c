@@ -148,16 +148,22 @@ static struct mv_msr_filter *make_filter(const struct kvm_msr_filter *user)
 	return filter;
 }
 
+static bool denies_access(const struct mv_msr_filter *filter, u32 msr)
+{
+	return denied(filter, msr, KVM_MSR_FILTER_READ) ||
+	       denied(filter, msr, KVM_MSR_FILTER_WRITE);
+}
+
 /* The guest has these without exits, so a filter that denies one of them has to end that. */
 static bool denies_passed_through(const struct mv_msr_filter *filter)
 {
 	const u32 *msr;
 
 	for (msr = mv_backend->passed_through; *msr; msr++)
-		if (denied(filter, *msr, KVM_MSR_FILTER_READ) ||
-		    denied(filter, *msr, KVM_MSR_FILTER_WRITE))
+		if (denies_access(filter, *msr))
 			return true;
-	return false;
+	/* From the first write on */
+	return boot_cpu_has(X86_FEATURE_MSR_SPEC_CTRL) && denies_access(filter, MSR_IA32_SPEC_CTRL);
 }
 
 long mv_set_msr_filter(struct mv_vm *vm, const struct kvm_msr_filter __user *arg)

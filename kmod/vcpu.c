@@ -543,6 +543,7 @@ void mv_vcpu_reset(struct mv_vcpu *vcpu, bool init)
 	vcpu->dr7 = MV_DR7_RESET;
 	memset(vcpu->dr, 0, sizeof(vcpu->dr));
 	vcpu->cr2 = 0;
+	vcpu->spec_ctrl = 0;
 
 	mv_backend->vcpu_reset(vcpu, init);
 	for (seg = MV_ES; seg <= MV_GS; seg++)

@@ -31,10 +31,11 @@ SYM_FUNC_START(svm_enter)
 	push	%rbx
 	push	%rdx
 	push	%rdi
-	mov	%rsi, %rax
 
 1:	clgi
-2:	sti
+2:	LOAD_GUEST_SPEC_CTRL
+	mov	%rsi, %rax
+	sti
 3:	vmload	%rax
 4:
 	LOAD_GPRS
@@ -43,16 +44,19 @@ SYM_FUNC_START(svm_enter)
 5:	vmrun	%rax
 	/* RAX and RSP are the host's again: the VMCB, and the pointers pushed above. */
 6:	vmsave	%rax
-7:	pop	%rax
+7:	mov	(%rsp), %rax
 	SAVE_GPRS %rax
 	mov	%rdi, RDI(%rax)
-	pop	%rax
+	mov	%rax, %rdi
+	mov	8(%rsp), %rax
 8:	vmload	%rax
 9:	cli
 
 	/* Before the first RET: the guest may have filled the return stack, trained the BTB. */
 	FILL_RETURN_BUFFER %rax, RSB_CLEAR_LOOPS, X86_FEATURE_RSB_VMEXIT
+	RESTORE_HOST_SPEC_CTRL
 	UNTRAIN_RET_VM
+	add	$16, %rsp
 
 	/* No guest value may be left for speculation; what is popped below is not. */
 	xor	%eax, %eax

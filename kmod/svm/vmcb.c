@@ -17,6 +17,7 @@
 
 static void *svm_iopm __ro_after_init;
 static void *svm_msrpm __ro_after_init;
+static void *svm_spec_ctrl_msrpm __ro_after_init; /* the same for guests with IA32_SPEC_CTRL */
 
 /* MSRs that VMSAVE and VMLOAD switch: the guest has them without exits. */
 const u32 svm_passed_through[] = {
@@ -26,12 +27,12 @@ const u32 svm_passed_through[] = {
 };
 
 /* Two bits an MSR, read and write; 0x800 bytes for each range of 0x2000 MSRs. */
-static void __init svm_pass_through(u32 msr)
+static void __init svm_pass_through(void *map, u32 msr)
 {
 	unsigned int bit = 2 * (msr & 0x1fff) + (msr >= 0xc0000000 ? 0x800 * 8 : 0);
 
-	__clear_bit(bit, svm_msrpm);
-	__clear_bit(bit + 1, svm_msrpm);
+	__clear_bit(bit, map);
+	__clear_bit(bit + 1, map);
 }
 
 int __init svm_alloc_maps(void)
@@ -40,14 +41,17 @@ int __init svm_alloc_maps(void)
 
 	svm_iopm = alloc_pages_exact(IOPM_SIZE, GFP_KERNEL);
 	svm_msrpm = alloc_pages_exact(MSRPM_SIZE, GFP_KERNEL);
-	if (!svm_iopm || !svm_msrpm) {
+	svm_spec_ctrl_msrpm = alloc_pages_exact(MSRPM_SIZE, GFP_KERNEL);
+	if (!svm_iopm || !svm_msrpm || !svm_spec_ctrl_msrpm) {
 		svm_free_maps();
 		return -ENOMEM;
 	}
 	memset(svm_iopm, 0xff, IOPM_SIZE);
 	memset(svm_msrpm, 0xff, MSRPM_SIZE);
 	for (msr = svm_passed_through; *msr; msr++)
-		svm_pass_through(*msr);
+		svm_pass_through(svm_msrpm, *msr);
+	memcpy(svm_spec_ctrl_msrpm, svm_msrpm, MSRPM_SIZE);
+	svm_pass_through(svm_spec_ctrl_msrpm, MSR_IA32_SPEC_CTRL);
 	return 0;
 }
 
@@ -57,6 +61,8 @@ void svm_free_maps(void)
 		free_pages_exact(svm_iopm, IOPM_SIZE);
 	if (svm_msrpm)
 		free_pages_exact(svm_msrpm, MSRPM_SIZE);
+	if (svm_spec_ctrl_msrpm)
+		free_pages_exact(svm_spec_ctrl_msrpm, MSRPM_SIZE);
 }
 
 /* ---- life of a VMCB ---- */
@@ -436,8 +442,12 @@ static_assert(IOPM_SIZE >= MSRPM_SIZE);
 void svm_update_msr_exits(struct mv_vcpu *vcpu)
 {
 	struct svm_vcpu *svm = to_svm(vcpu);
-	void *map = READ_ONCE(vcpu->vm->all_msrs_exit) ? svm_iopm : svm_msrpm;
+	void *map = vcpu->spec_ctrl_switched ? svm_spec_ctrl_msrpm : svm_msrpm;
 
+	if (READ_ONCE(vcpu->vm->all_msrs_exit))
+		map = svm_iopm;
+	/* With virtual SPEC_CTRL the processor adds the host's bits to these. */
+	svm->vmcb->save.spec_ctrl = vcpu->spec_ctrl;
 	svm->vmcb->control.msrpm_base_pa = __sme_set(__pa(map));
 	svm_mark_dirty(svm, SVM_CLEAN_PERM_MAP);
 }

@@ -14,10 +14,6 @@
 #include "irq/irq.h"
 #include "vmx.h"
 
-#define X2APIC_MSRS 0x800
-
-/* As vmx_msr_bitmap, for guests in x2APIC mode. */
-static unsigned long *x2apic_msr_bitmap __ro_after_init;
 static struct page *apic_access_page __ro_after_init;
 
 /*
@@ -29,44 +25,23 @@ static struct page *apic_access_page __ro_after_init;
  */
 static bool bochs __ro_after_init;
 
-/* SDM vol. 3C, 30.5.  The current count is the timer's to tell. */
-static const u16 x2apic_reads[] __initconst = {
-	APIC_ID, APIC_LVR, APIC_TASKPRI, APIC_PROCPRI, APIC_LDR, APIC_SPIV, APIC_ESR, APIC_ICR,
-	APIC_LVTT, APIC_LVTTHMR, APIC_LVTPC, APIC_LVT0, APIC_LVT1, APIC_LVTERR, APIC_TMICT,
-	APIC_TDCR,
-};
-
-static const u16 x2apic_writes[] __initconst = { APIC_TASKPRI, APIC_EOI, APIC_SELF_IPI };
-
 int __init vmx_setup_apicv(struct mv_backend *backend)
 {
-	unsigned long *writes;
 	u64 pin;
-	int i;
 
 	if (!mv_apicv)
 		return 0;
 	rdmsrl(MSR_IA32_VMX_PINBASED_CTLS, pin);
 	bochs = !(pin >> 32 & PIN_BASED_POSTED_INTR);
-	x2apic_msr_bitmap = (void *)__get_free_page(GFP_KERNEL);
 	apic_access_page = alloc_page(GFP_KERNEL | __GFP_ZERO);
-	if (!x2apic_msr_bitmap || !apic_access_page)
+	if (!apic_access_page)
 		return -ENOMEM;
 	backend->apic_access_pfn = page_to_pfn(apic_access_page);
-
-	memcpy(x2apic_msr_bitmap, vmx_msr_bitmap, PAGE_SIZE);
-	writes = x2apic_msr_bitmap + 0x800 / sizeof(*writes);
-	for (i = 0; i < ARRAY_SIZE(x2apic_reads); i++)
-		__clear_bit(X2APIC_MSRS + (x2apic_reads[i] >> 4), x2apic_msr_bitmap);
-	bitmap_clear(x2apic_msr_bitmap, X2APIC_MSRS + (APIC_ISR >> 4), 3 * 8); /* ISR, TMR, IRR */
-	for (i = 0; i < ARRAY_SIZE(x2apic_writes); i++)
-		__clear_bit(X2APIC_MSRS + (x2apic_writes[i] >> 4), writes);
 	return 0;
 }
 
 void vmx_free_apicv(void)
 {
-	free_page((unsigned long)x2apic_msr_bitmap);
 	if (apic_access_page)
 		__free_page(apic_access_page);
 }
@@ -85,11 +60,7 @@ void vmx_init_apic(struct vmx_vcpu *vmx)
 		vmcs_write(APIC_ACCESS_ADDR, page_to_phys(apic_access_page));
 }
 
-/*
- * Secondary controls.  Without virtual-interrupt delivery a WRMSR that
- * x2apic_msr_bitmap lets through would reach the host's own APIC: the controls
- * and the bitmap go together, see vmx_write_cpu2().
- */
+/* Secondary controls */
 u32 vmx_apic_controls(struct mv_vcpu *vcpu)
 {
 	u32 cpu2 = SECONDARY_EXEC_APIC_REGISTER_VIRT | SECONDARY_EXEC_VIRTUAL_INTR_DELIVERY;
@@ -101,11 +72,6 @@ u32 vmx_apic_controls(struct mv_vcpu *vcpu)
 	else if (lapic_hw_enabled(vcpu->lapic))
 		cpu2 |= SECONDARY_EXEC_VIRTUALIZE_APIC_ACCESSES;
 	return cpu2;
-}
-
-void *vmx_msr_bitmap_for(u32 cpu2)
-{
-	return cpu2 & SECONDARY_EXEC_VIRTUALIZE_X2APIC_MODE ? x2apic_msr_bitmap : vmx_msr_bitmap;
 }
 
 void vmx_update_apic(struct mv_vcpu *vcpu, u8 isr, const unsigned long *eoi_vectors)

@@ -32,8 +32,10 @@ SYM_FUNC_START(vmx_enter)
 	mov	$HOST_RSP, %eax
 	vmwrite	%rsp, %rax
 .Lrsp_current:
+	mov	%edx, %r8d
+	LOAD_GUEST_SPEC_CTRL
 	/* Into CF: the moves and VERW below keep it. */
-	bt	$0, %edx
+	bt	$0, %r8d
 
 	mov	RAX(%rdi), %rax
 	LOAD_GPRS
@@ -49,7 +51,6 @@ SYM_FUNC_START(vmx_enter)
 	vmlaunch
 .Lfailed:
 	/* VMfail: no guest has run, and the registers hold its values. */
-	pop	%rdi
 	mov	$1, %eax
 	jmp	.Lclear
 
@@ -62,7 +63,6 @@ SYM_INNER_LABEL_ALIGN(vmx_exit_entry, SYM_L_GLOBAL)
 	mov	%rax, RAX(%rdi)
 	SAVE_GPRS %rdi
 	pop	RDI(%rdi)
-	pop	%rdi
 	xor	%eax, %eax
 .Lclear:
 	/* No guest value may be left for speculation; what is popped below is not. */
@@ -74,6 +74,10 @@ SYM_INNER_LABEL_ALIGN(vmx_exit_entry, SYM_L_GLOBAL)
 #ifdef X86_FEATURE_CLEAR_BHB_LOOP_ON_VMEXIT
 	CLEAR_BRANCH_HISTORY_VMEXIT
 #endif
+	pop	%rdi
+	mov	%eax, %ebx
+	RESTORE_HOST_SPEC_CTRL
+	mov	%ebx, %eax
 	pop	%rbx
 	pop	%r12
 	pop	%r13

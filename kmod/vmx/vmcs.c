@@ -415,7 +415,7 @@ void vmx_write_cpu2(struct mv_vcpu *vcpu)
 		mv_request(vcpu, MV_REQ_TLB_FLUSH);
 	vmx->cpu2 = cpu2;
 	vmcs_write(SECONDARY_VM_EXEC_CONTROL, cpu2);
-	vmcs_write(MSR_BITMAP, __pa(vmx_msr_bitmap_for(cpu2)));
+	vmx_write_msr_bitmap(vmx);
 }
 
 void vmx_cpuid_changed(struct mv_vcpu *vcpu)

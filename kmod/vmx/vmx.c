@@ -13,8 +13,6 @@
 #include "vmx.h"
 #include "../../uapi/linux/minivirt.h"
 
-void *vmx_msr_bitmap __ro_after_init;
-
 /* The host's own values: the same on every CPU, and constant. */
 static u64 host_star __ro_after_init, host_lstar __ro_after_init, host_fmask __ro_after_init;
 
@@ -273,7 +271,7 @@ static bool vmx_nmi_allowed(struct mv_vcpu *vcpu)
 		 (GUEST_INTR_STATE_STI | GUEST_INTR_STATE_MOV_SS | GUEST_INTR_STATE_NMI));
 }
 
-static void vmx_set_cpu_ctl(struct vmx_vcpu *vmx, u32 ctl)
+void vmx_set_cpu_ctl(struct vmx_vcpu *vmx, u32 ctl)
 {
 	if (vmx->cpu_ctl != ctl) {
 		vmx->cpu_ctl = ctl;
@@ -376,100 +374,6 @@ static void vmx_set_nmi_masked(struct mv_vcpu *vcpu, bool masked)
 	vmcs_write(GUEST_INTERRUPTIBILITY_INFO, state | (masked ? GUEST_INTR_STATE_NMI : 0));
 }
 
-/* ---- MSRs ---- */
-
-/* Those that VM entry and exit switch, or that the guest has without an exit. */
-static const struct {
-	u32 msr;
-	u16 field;
-} vmx_msr_fields[] = {
-	{ MSR_FS_BASE, GUEST_FS_BASE },
-	{ MSR_GS_BASE, GUEST_GS_BASE },
-	{ MSR_IA32_SYSENTER_CS, GUEST_SYSENTER_CS },
-	{ MSR_IA32_SYSENTER_ESP, GUEST_SYSENTER_ESP },
-	{ MSR_IA32_SYSENTER_EIP, GUEST_SYSENTER_EIP },
-};
-
-static int vmx_get_msr(struct mv_vcpu *vcpu, u32 msr, u64 *val)
-{
-	int i;
-
-	for (i = 0; i < ARRAY_SIZE(vmx_msr_fields); i++) {
-		if (vmx_msr_fields[i].msr == msr) {
-			*val = vmcs_read(vmx_msr_fields[i].field);
-			return 0;
-		}
-	}
-	switch (msr) {
-	case MSR_STAR:
-		*val = vcpu->msr.star;
-		return 0;
-	case MSR_LSTAR:
-		*val = vcpu->msr.lstar;
-		return 0;
-	case MSR_CSTAR:
-		*val = vcpu->msr.cstar;
-		return 0;
-	case MSR_SYSCALL_MASK:
-		*val = vcpu->msr.fmask;
-		return 0;
-	case MSR_TSC_AUX:
-		*val = vcpu->msr.tsc_aux;
-		return 0;
-	case MSR_KERNEL_GS_BASE:
-		if (to_vmx(vcpu)->guest_loaded)
-			rdmsrl(MSR_KERNEL_GS_BASE, vcpu->msr.kernel_gs_base);
-		*val = vcpu->msr.kernel_gs_base;
-		return 0;
-	}
-	return 1;
-}
-
-static int vmx_set_msr(struct mv_vcpu *vcpu, u32 msr, u64 val)
-{
-	struct vmx_vcpu *vmx = to_vmx(vcpu);
-	u64 *syscall_msr;
-	int i;
-
-	for (i = 0; i < ARRAY_SIZE(vmx_msr_fields); i++) {
-		if (vmx_msr_fields[i].msr == msr) {
-			vmcs_write(vmx_msr_fields[i].field, val);
-			return 0;
-		}
-	}
-	switch (msr) {
-	case MSR_STAR:
-		syscall_msr = &vcpu->msr.star;
-		break;
-	case MSR_LSTAR:
-		syscall_msr = &vcpu->msr.lstar;
-		break;
-	case MSR_SYSCALL_MASK:
-		syscall_msr = &vcpu->msr.fmask;
-		break;
-	case MSR_CSTAR:
-		/* Intel processors have the MSR but take #UD on SYSCALL in compatibility mode. */
-		vcpu->msr.cstar = val;
-		return 0;
-	case MSR_TSC_AUX:
-		vcpu->msr.tsc_aux = val;
-		if (vmx->tsc_aux_loaded)
-			wrmsrl(msr, val);
-		return 0;
-	case MSR_KERNEL_GS_BASE:
-		vcpu->msr.kernel_gs_base = val;
-		if (vmx->guest_loaded)
-			wrmsrl(msr, val);
-		return 0;
-	default:
-		return 1;
-	}
-	*syscall_msr = val;
-	if (vmx->syscall_msrs_loaded)
-		wrmsrl(msr, val);
-	return 0;
-}
-
 static void vmx_set_efer(struct mv_vcpu *vcpu, u64 val)
 {
 	struct vmx_vcpu *vmx = to_vmx(vcpu);
@@ -477,16 +381,6 @@ static void vmx_set_efer(struct mv_vcpu *vcpu, u64 val)
 	vmx_write_efer(vcpu, val);
 	if (vmx->guest_loaded && !vmx->syscall_msrs_loaded && vmx_guest_uses_syscall(vcpu))
 		vmx_load_syscall_msrs(vmx);
-}
-
-/* SDM 25.6.9: without the bitmap all of them exit. */
-void vmx_update_msr_exits(struct mv_vcpu *vcpu)
-{
-	struct vmx_vcpu *vmx = to_vmx(vcpu);
-
-	vmx_set_cpu_ctl(vmx, READ_ONCE(vcpu->vm->all_msrs_exit) ?
-				vmx->cpu_ctl & ~CPU_BASED_USE_MSR_BITMAPS :
-				vmx->cpu_ctl | CPU_BASED_USE_MSR_BITMAPS);
 }
 
 /* A halted guest stays so across exits; only its interrupts may be injected then. SDM 27.3.1.5. */
@@ -507,24 +401,8 @@ static void vmx_update_tsc(struct mv_vcpu *vcpu)
 
 /* ---- load and unload of the module ---- */
 
-static const u32 vmx_passed_through[] = {
-	MSR_FS_BASE, MSR_GS_BASE, MSR_KERNEL_GS_BASE,
-	MSR_IA32_SYSENTER_CS, MSR_IA32_SYSENTER_ESP, MSR_IA32_SYSENTER_EIP, 0
-};
-
-/* MSR bitmap: a set bit exits. SDM 25.6.9. */
-static void __init vmx_pass_through(u32 msr)
-{
-	unsigned long *bitmap = vmx_msr_bitmap;
-	int high = msr >= 0xc0000000 ? 0x400 * 8 : 0;
-
-	__clear_bit(high + (msr & 0x1fff), bitmap);
-	__clear_bit(0x800 * 8 + high + (msr & 0x1fff), bitmap);
-}
-
 static int __init vmx_setup(void)
 {
-	const u32 *msr;
 	int r;
 
 	r = vmx_setup_caps(&mv_vmx_backend);
@@ -538,26 +416,21 @@ static int __init vmx_setup(void)
 	 */
 	mv_vmx_backend.fault_has_len = !boot_cpu_has(X86_FEATURE_HYPERVISOR);
 
-	vmx_msr_bitmap = (void *)__get_free_page(GFP_KERNEL);
-	if (!vmx_msr_bitmap)
-		return -ENOMEM;
-	memset(vmx_msr_bitmap, 0xff, PAGE_SIZE);
-	for (msr = vmx_passed_through; *msr; msr++)
-		vmx_pass_through(*msr);
-
 	rdmsrl(MSR_STAR, host_star);
 	rdmsrl(MSR_LSTAR, host_lstar);
 	rdmsrl(MSR_SYSCALL_MASK, host_fmask);
 
 	r = vmx_alloc_vmxon();
 	if (!r)
+		r = vmx_alloc_msr_bitmaps();
+	if (!r)
 		r = vmx_setup_apicv(&mv_vmx_backend);
 	if (!r)
 		r = vmx_setup_l1tf();
 	if (r) {
 		vmx_free_apicv();
+		vmx_free_msr_bitmaps();
 		vmx_free_vmxon();
-		free_page((unsigned long)vmx_msr_bitmap);
 	}
 	return r;
 }
@@ -566,8 +439,8 @@ static void vmx_unsetup(void)
 {
 	vmx_unsetup_l1tf();
 	vmx_free_apicv();
+	vmx_free_msr_bitmaps();
 	vmx_free_vmxon();
-	free_page((unsigned long)vmx_msr_bitmap);
 }
 
 /* Refers to __init code: setup is called at load alone. */

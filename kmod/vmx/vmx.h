@@ -18,7 +18,6 @@ struct vmx_caps {
 };
 
 extern struct vmx_caps vmx_caps;
-extern void *vmx_msr_bitmap; /* one for all guests */
 
 #define VMX_TSC_FRAC_BITS 48 /* SDM vol. 3C, 26.3: of the TSC multiplier */
 
@@ -84,8 +83,17 @@ void vmx_cpu_emergency_disable(void);
 int vmx_alloc_vmxon(void);
 void vmx_free_vmxon(void);
 
-/* vmx.c */
+/* msrs.c */
+extern const u32 vmx_passed_through[];
+int vmx_alloc_msr_bitmaps(void);
+void vmx_free_msr_bitmaps(void);
+void vmx_write_msr_bitmap(struct vmx_vcpu *vmx);
 void vmx_update_msr_exits(struct mv_vcpu *vcpu);
+int vmx_get_msr(struct mv_vcpu *vcpu, u32 msr, u64 *val);
+int vmx_set_msr(struct mv_vcpu *vcpu, u32 msr, u64 val);
+
+/* vmx.c */
+void vmx_set_cpu_ctl(struct vmx_vcpu *vmx, u32 ctl);
 
 /* vmcs.c */
 void vmx_init_active_lists(void);
@@ -118,7 +126,6 @@ int vmx_setup_apicv(struct mv_backend *backend);
 void vmx_free_apicv(void);
 void vmx_init_apic(struct vmx_vcpu *vmx);
 u32 vmx_apic_controls(struct mv_vcpu *vcpu);
-void *vmx_msr_bitmap_for(u32 cpu2);
 void vmx_update_apic(struct mv_vcpu *vcpu, u8 isr, const unsigned long *eoi_vectors);
 void vmx_set_rvi(struct mv_vcpu *vcpu, u8 irr);
 u32 vmx_vectoring_info(struct mv_vcpu *vcpu, u32 info);

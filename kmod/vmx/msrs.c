@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* MSRs that the VMX backend holds for the guest, and the bitmaps of those that make no exit. */
+#include <linux/bitmap.h>
+#include <linux/mm.h>
+#include <asm/apicdef.h>
+#include <asm/msr.h>
+
+#include "vmx.h"
+
+/* Those that VM entry and exit switch, or that the guest has without an exit. */
+static const struct {
+	u32 msr;
+	u16 field;
+} vmx_msr_fields[] = {
+	{ MSR_FS_BASE, GUEST_FS_BASE },
+	{ MSR_GS_BASE, GUEST_GS_BASE },
+	{ MSR_IA32_SYSENTER_CS, GUEST_SYSENTER_CS },
+	{ MSR_IA32_SYSENTER_ESP, GUEST_SYSENTER_ESP },
+	{ MSR_IA32_SYSENTER_EIP, GUEST_SYSENTER_EIP },
+};
+
+int vmx_get_msr(struct mv_vcpu *vcpu, u32 msr, u64 *val)
+{
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(vmx_msr_fields); i++) {
+		if (vmx_msr_fields[i].msr == msr) {
+			*val = vmcs_read(vmx_msr_fields[i].field);
+			return 0;
+		}
+	}
+	switch (msr) {
+	case MSR_STAR:
+		*val = vcpu->msr.star;
+		return 0;
+	case MSR_LSTAR:
+		*val = vcpu->msr.lstar;
+		return 0;
+	case MSR_CSTAR:
+		*val = vcpu->msr.cstar;
+		return 0;
+	case MSR_SYSCALL_MASK:
+		*val = vcpu->msr.fmask;
+		return 0;
+	case MSR_TSC_AUX:
+		*val = vcpu->msr.tsc_aux;
+		return 0;
+	case MSR_KERNEL_GS_BASE:
+		if (to_vmx(vcpu)->guest_loaded)
+			rdmsrl(MSR_KERNEL_GS_BASE, vcpu->msr.kernel_gs_base);
+		*val = vcpu->msr.kernel_gs_base;
+		return 0;
+	}
+	return 1;
+}
+
+int vmx_set_msr(struct mv_vcpu *vcpu, u32 msr, u64 val)
+{
+	struct vmx_vcpu *vmx = to_vmx(vcpu);
+	u64 *syscall_msr;
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(vmx_msr_fields); i++) {
+		if (vmx_msr_fields[i].msr == msr) {
+			vmcs_write(vmx_msr_fields[i].field, val);
+			return 0;
+		}
+	}
+	switch (msr) {
+	case MSR_STAR:
+		syscall_msr = &vcpu->msr.star;
+		break;
+	case MSR_LSTAR:
+		syscall_msr = &vcpu->msr.lstar;
+		break;
+	case MSR_SYSCALL_MASK:
+		syscall_msr = &vcpu->msr.fmask;
+		break;
+	case MSR_CSTAR:
+		/* Intel processors have the MSR but take #UD on SYSCALL in compatibility mode. */
+		vcpu->msr.cstar = val;
+		return 0;
+	case MSR_TSC_AUX:
+		vcpu->msr.tsc_aux = val;
+		if (vmx->tsc_aux_loaded)
+			wrmsrl(msr, val);
+		return 0;
+	case MSR_KERNEL_GS_BASE:
+		vcpu->msr.kernel_gs_base = val;
+		if (vmx->guest_loaded)
+			wrmsrl(msr, val);
+		return 0;
+	default:
+		return 1;
+	}
+	*syscall_msr = val;
+	if (vmx->syscall_msrs_loaded)
+		wrmsrl(msr, val);
+	return 0;
+}
+
+/* ---- MSR bitmaps ---- */
+
+const u32 vmx_passed_through[] = {
+	MSR_FS_BASE, MSR_GS_BASE, MSR_KERNEL_GS_BASE,
+	MSR_IA32_SYSENTER_CS, MSR_IA32_SYSENTER_ESP, MSR_IA32_SYSENTER_EIP, 0
+};
+
+/* SDM vol. 3C, 30.5.  The current count is the timer's to tell. */
+static const u16 x2apic_reads[] __initconst = {
+	APIC_ID, APIC_LVR, APIC_TASKPRI, APIC_PROCPRI, APIC_LDR, APIC_SPIV, APIC_ESR, APIC_ICR,
+	APIC_LVTT, APIC_LVTTHMR, APIC_LVTPC, APIC_LVT0, APIC_LVT1, APIC_LVTERR, APIC_TMICT,
+	APIC_TDCR,
+};
+
+static const u16 x2apic_writes[] __initconst = { APIC_TASKPRI, APIC_EOI, APIC_SELF_IPI };
+
+/* Which bitmap: a sum of these */
+#define BITMAP_X2APIC 1 /* the processor virtualizes the local APIC's */
+#define BITMAP_SPEC_CTRL 2 /* the guest's IA32_SPEC_CTRL is switched */
+
+static unsigned long *msr_bitmaps[4] __ro_after_init;
+
+/* Parts of a bitmap, in bytes: reads and writes, each of low and of high MSRs. SDM 25.6.9. */
+#define READS 0
+#define WRITES 0x800
+#define HIGH_MSRS 0x400
+
+/* A set bit exits. */
+static void __init pass(int which, u32 msr, int part)
+{
+	if (msr >= 0xc0000000)
+		part += HIGH_MSRS;
+	__clear_bit(part * 8 + (msr & 0x1fff), msr_bitmaps[which]);
+}
+
+static void __init fill(int which)
+{
+	const u32 *msr;
+	int i;
+
+	memset(msr_bitmaps[which], 0xff, PAGE_SIZE);
+	for (msr = vmx_passed_through; *msr; msr++) {
+		pass(which, *msr, READS);
+		pass(which, *msr, WRITES);
+	}
+	if (which & BITMAP_SPEC_CTRL) {
+		pass(which, MSR_IA32_SPEC_CTRL, READS);
+		pass(which, MSR_IA32_SPEC_CTRL, WRITES);
+	}
+	if (!(which & BITMAP_X2APIC))
+		return;
+	for (i = 0; i < ARRAY_SIZE(x2apic_reads); i++)
+		pass(which, APIC_BASE_MSR + (x2apic_reads[i] >> 4), READS);
+	for (i = 0; i < 3 * 8; i++) /* ISR, TMR, IRR */
+		pass(which, APIC_BASE_MSR + (APIC_ISR >> 4) + i, READS);
+	for (i = 0; i < ARRAY_SIZE(x2apic_writes); i++)
+		pass(which, APIC_BASE_MSR + (x2apic_writes[i] >> 4), WRITES);
+}
+
+int __init vmx_alloc_msr_bitmaps(void)
+{
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(msr_bitmaps); i++) {
+		msr_bitmaps[i] = (void *)__get_free_page(GFP_KERNEL);
+		if (!msr_bitmaps[i])
+			return -ENOMEM;
+		fill(i);
+	}
+	return 0;
+}
+
+void vmx_free_msr_bitmaps(void)
+{
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(msr_bitmaps); i++)
+		free_page((unsigned long)msr_bitmaps[i]);
+}
+
+/*
+ * Without virtual-interrupt delivery a WRMSR that BITMAP_X2APIC lets through
+ * would reach the host's own APIC: controls and bitmap go together.
+ */
+void vmx_write_msr_bitmap(struct vmx_vcpu *vmx)
+{
+	int which = 0;
+
+	if (vmx->cpu2 & SECONDARY_EXEC_VIRTUALIZE_X2APIC_MODE)
+		which |= BITMAP_X2APIC;
+	if (vmx->vcpu.spec_ctrl_switched)
+		which |= BITMAP_SPEC_CTRL;
+	vmcs_write(MSR_BITMAP, __pa(msr_bitmaps[which]));
+}
+
+/* SDM 25.6.9: without the bitmap all of them exit. */
+void vmx_update_msr_exits(struct mv_vcpu *vcpu)
+{
+	struct vmx_vcpu *vmx = to_vmx(vcpu);
+
+	vmx_set_cpu_ctl(vmx, READ_ONCE(vcpu->vm->all_msrs_exit) ?
+				vmx->cpu_ctl & ~CPU_BASED_USE_MSR_BITMAPS :
+				vmx->cpu_ctl | CPU_BASED_USE_MSR_BITMAPS);
+	vmx_write_msr_bitmap(vmx);
+}
