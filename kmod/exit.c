@@ -48,8 +48,8 @@ int mv_skip_insn(struct mv_vcpu *vcpu)
  * @vcpu: whose exit it is
  * @suberror: KVM_INTERNAL_ERROR_*
  *
- * Return: 0, to userspace. The data words are the hardware's reason, RIP and
- * the exit's address; with EMULATION, the instruction bytes.
+ * Return: 0, to userspace. The data words are the hardware's reason, RIP, the
+ * exit's address and the CPU; with EMULATION, the instruction bytes.
  */
 int mv_internal_error(struct mv_vcpu *vcpu, u32 suberror)
 {
@@ -71,11 +71,12 @@ int mv_internal_error(struct mv_vcpu *vcpu, u32 suberror)
 		memcpy(run->emulation_failure.insn_bytes, e->insn, e->insn_len);
 		return 0;
 	}
-	run->internal.ndata = 3;
+	run->internal.ndata = 4;
 	run->internal.data[0] = vcpu->exit.hw_reason;
 	run->internal.data[1] = mv_rip(vcpu);
 	if (vcpu->exit.reason == MV_EXIT_PAGE_FAULT)
 		run->internal.data[2] = vcpu->exit.fault.gpa;
+	run->internal.data[3] = vcpu->cpu;
 	return 0;
 }
 

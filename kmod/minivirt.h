@@ -33,8 +33,8 @@
 #define MV_VERSION "0.1"
 
 /* Limits that KVM_CHECK_EXTENSION reports. */
-#define MV_MAX_VCPUS 255
-#define MV_MAX_VCPU_ID 1024
+#define MV_MAX_VCPUS 1024
+#define MV_MAX_VCPU_ID 4096
 #define MV_MAX_SLOTS 32764 /* KVM's number */
 #define MV_MAX_CPUID_ENTRIES 256
 #define MV_MAX_ROUTES 4096
@@ -248,6 +248,7 @@ enum mv_request {
 	MV_REQ_MSR_EXITS, /* vm->all_msrs_exit, spec_ctrl or spec_ctrl_switched changed */
 	MV_REQ_CLOCK, /* tell the guest how its TSC makes time */
 	MV_REQ_STEAL_TIME, /* tell the guest how long it waited for a CPU */
+	MV_REQ_TPR_ACCESS, /* report KVM_EXIT_TPR_ACCESS */
 };
 
 enum mv_vcpu_mode { MV_OUTSIDE, MV_IN_GUEST };
@@ -301,6 +302,7 @@ struct mv_vcpu {
 	u64 efer;
 	u64 apic_base;
 	struct mv_lapic *lapic; /* NULL without an in-kernel irqchip */
+	gpa_t vapic; /* where the guest keeps a copy of the TPR; 0: nowhere */
 
 	/* Interrupts and NMIs. */
 	atomic_t nmi_queued; /* KVM_NMI and APIC NMIs not yet seen by the loop */
@@ -956,6 +958,11 @@ bool mv_lapic_takes_pic(struct mv_vcpu *vcpu);
 void mv_lapic_written(struct mv_vcpu *vcpu, u32 reg); /* MV_EXIT_APIC_WRITE */
 void mv_lapic_eoi(struct mv_vcpu *vcpu, u8 vector); /* it is over, say so to the IOAPIC */
 void mv_lapic_tell_backend(struct mv_vcpu *vcpu); /* MV_REQ_APIC */
+int mv_set_tpr_reporting(struct mv_vcpu *vcpu, void *buf);
+int mv_set_vapic_addr(struct mv_vcpu *vcpu, void *buf);
+void mv_exit_tpr_access(struct mv_vcpu *vcpu); /* MV_REQ_TPR_ACCESS */
+void mv_vapic_to_guest(struct mv_vcpu *vcpu); /* with vcpu->vapic: before an entry */
+void mv_vapic_from_guest(struct mv_vcpu *vcpu); /* and after an exit */
 bool mv_apic_has_events(struct mv_vcpu *vcpu); /* INIT or SIPI waits */
 int mv_apic_take_events(struct mv_vcpu *vcpu); /* in the run loop */
 int mv_set_pv_eoi(struct mv_vcpu *vcpu, u32 msr, u64 val, bool host);

@@ -243,15 +243,6 @@ static int set_lapic(struct mv_vcpu *vcpu, void *buf)
 	return vcpu->lapic ? mv_lapic_set_state(vcpu, buf) : -EINVAL;
 }
 
-/*
- * Where a guest without a fast TPR keeps a copy of it. None is made here: VMMs call this at reset,
- * with 0, without a look at KVM_CAP_VAPIC.
- */
-static int set_vapic_addr(struct mv_vcpu *vcpu, void *buf)
-{
-	return !vcpu->lapic || ((struct kvm_vapic_addr *)buf)->vapic_addr ? -EINVAL : 0;
-}
-
 static int translate(struct mv_vcpu *vcpu, void *buf)
 {
 	struct kvm_translation *tr = buf;
@@ -343,7 +334,8 @@ static const struct state_ioctl {
 	{ KVM_SET_MP_STATE, set_mp_state },
 	{ KVM_GET_LAPIC, get_lapic },
 	{ KVM_SET_LAPIC, set_lapic },
-	{ KVM_SET_VAPIC_ADDR, set_vapic_addr },
+	{ KVM_SET_VAPIC_ADDR, mv_set_vapic_addr },
+	{ KVM_TPR_ACCESS_REPORTING, mv_set_tpr_reporting },
 	{ KVM_TRANSLATE, translate },
 	{ KVM_X86_SETUP_MCE, mv_setup_mce },
 	{ KVM_X86_SET_MCE, mv_set_mce },

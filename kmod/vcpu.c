@@ -216,6 +216,10 @@ static int handle_requests(struct mv_vcpu *vcpu)
 		vcpu->run->eoi.vector = vcpu->eoi_vector;
 		return 0;
 	}
+	if (mv_take_request(vcpu, MV_REQ_TPR_ACCESS)) {
+		mv_exit_tpr_access(vcpu);
+		return 0;
+	}
 	if (mv_take_request(vcpu, MV_REQ_STEAL_TIME))
 		mv_steal_time_update(vcpu);
 	if (mv_take_request(vcpu, MV_REQ_APIC))
@@ -230,8 +234,11 @@ static int handle_requests(struct mv_vcpu *vcpu)
 		mv_backend->update_msr_exits(vcpu);
 	if (mv_take_request(vcpu, MV_REQ_CLOCK))
 		mv_clock_update(vcpu);
-	if (mv_take_request(vcpu, MV_REQ_EVENT) | mv_take_request(vcpu, MV_REQ_NMI))
+	if (mv_take_request(vcpu, MV_REQ_EVENT) | mv_take_request(vcpu, MV_REQ_NMI)) {
 		mv_update_events(vcpu);
+		if (unlikely(vcpu->vapic))
+			mv_vapic_to_guest(vcpu);
+	}
 	return 1;
 }
 
@@ -386,6 +393,8 @@ static int vcpu_loop(struct mv_vcpu *vcpu)
 		}
 		if (likely(vcpu->mp_state == KVM_MP_STATE_RUNNABLE)) {
 			r = vcpu_enter(vcpu);
+			if (unlikely(vcpu->vapic))
+				mv_vapic_from_guest(vcpu);
 			if (r <= 0)
 				return r;
 		} else {
@@ -544,6 +553,7 @@ void mv_vcpu_reset(struct mv_vcpu *vcpu, bool init)
 	memset(vcpu->dr, 0, sizeof(vcpu->dr));
 	vcpu->cr2 = 0;
 	vcpu->spec_ctrl = 0;
+	vcpu->vapic = 0;
 
 	mv_backend->vcpu_reset(vcpu, init);
 	for (seg = MV_ES; seg <= MV_GS; seg++)

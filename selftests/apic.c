@@ -214,6 +214,139 @@ TEST(priorities_and_nesting)
 	RUN_DONE(vcpu_add(vm_create_with_irqchip(), priorities));
 }
 
+/* ---- the TPR, reported and copied ---- */
+
+/* Away from where the processor may virtualize the page. */
+#define MOVED_TPR (*(volatile u32 *)(GPA_MMIO + APIC_TPR))
+
+static void move_apic(void)
+{
+	wrmsr(APIC_BASE_MSR, GPA_MMIO | APIC_BASE_ENABLE | APIC_BASE_BSP);
+	*(volatile u32 *)(GPA_MMIO + APIC_SPIV) = SPIV_ON;
+}
+
+extern const u8 tpr_write[], tpr_read[];
+
+static void access_tpr(void)
+{
+	u32 val;
+
+	move_apic();
+	for (;;) {
+		GUEST_SYNC(1);
+		asm volatile("tpr_write: movl %1, %0" : "=m"(MOVED_TPR) : "r"(0x20));
+		GUEST_SYNC(2);
+		asm volatile("tpr_read: movl %1, %0" : "=r"(val) : "m"(MOVED_TPR));
+		GUEST_ASSERT_EQ(val, 0x20);
+	}
+}
+
+static int report_tpr(struct vcpu *vcpu, u32 enabled, u32 flags)
+{
+	struct kvm_tpr_access_ctl ctl = { .enabled = enabled, .flags = flags };
+
+	return ioctl(vcpu->fd, KVM_TPR_ACCESS_REPORTING, &ctl);
+}
+
+TEST(accesses_to_the_tpr_are_reported)
+{
+	struct vcpu *vcpu = vcpu_add(vm_create_with_irqchip(), access_tpr);
+
+	REQUIRE_CAP(vcpu->vm->dev, KVM_CAP_VAPIC);
+	EXPECT_ERRNO(EINVAL, report_tpr(vcpu, 1, 1));
+	EXPECT_ERRNO(EFAULT, ioctl(vcpu->fd, KVM_TPR_ACCESS_REPORTING, NULL));
+	EXPECT_EQ(1, RUN_SYNC(vcpu));
+	EXPECT_EQ(0, report_tpr(vcpu, 1, 0));
+	for (int i = 0; i < 2; i++) {
+		RUN_TO(vcpu, KVM_EXIT_TPR_ACCESS);
+		EXPECT_EQ((u64)tpr_write, vcpu->run->tpr_access.rip);
+		EXPECT_EQ(1, vcpu->run->tpr_access.is_write);
+		/* It has been made. */
+		EXPECT_LT((u64)tpr_write, vcpu_regs(vcpu).rip);
+		EXPECT_EQ(0x20, vcpu_lapic_reg(vcpu, APIC_TPR));
+		EXPECT_EQ(2, RUN_SYNC(vcpu));
+		RUN_TO(vcpu, KVM_EXIT_TPR_ACCESS);
+		EXPECT_EQ((u64)tpr_read, vcpu->run->tpr_access.rip);
+		EXPECT_EQ(0, vcpu->run->tpr_access.is_write);
+		EXPECT_EQ(1, RUN_SYNC(vcpu));
+	}
+	EXPECT_EQ(0, report_tpr(vcpu, 0, 0));
+	EXPECT_EQ(2, RUN_SYNC(vcpu));
+	EXPECT_EQ(1, RUN_SYNC(vcpu));
+}
+
+static union {
+	u32 all;
+	struct {
+		u8 tpr, isr, unused, irr;
+	};
+} volatile vapic;
+
+static void log_irq_at_moved_apic(struct ex_frame *frame)
+{
+	log_vector[nr_log++] = frame->vector;
+	GUEST_SYNC(0x35);
+	GUEST_ASSERT_EQ(vapic.isr, 0x30);
+	*(volatile u32 *)(GPA_MMIO + APIC_EOI) = 0;
+}
+
+static void use_vapic(void)
+{
+	move_apic();
+	guest_handlers[0x35] = log_irq_at_moved_apic;
+	GUEST_SYNC(1);
+	vapic.tpr = 0x40;
+	GUEST_SYNC(2);
+	*(volatile u32 *)(GPA_MMIO + APIC_ICR) = ICR_SELF | ICR_ASSERT | 0x35;
+	GUEST_SYNC(3);
+	sti();
+	GUEST_SYNC(4);
+	GUEST_ASSERT_EQ(nr_log, 0);
+	GUEST_ASSERT_EQ(vapic.irr, 0x35);
+	GUEST_ASSERT_EQ(vapic.isr, 0);
+	vapic.tpr = 0;
+	GUEST_SYNC(5);
+	GUEST_ASSERT_EQ(nr_log, 1);
+	GUEST_ASSERT_EQ(vapic.irr, 0);
+	GUEST_SYNC(6);
+	/* When userspace says so, it is memory like all other. */
+	vapic.tpr = 0x50;
+	GUEST_SYNC(7);
+	GUEST_DONE();
+}
+
+static int set_vapic(struct vcpu *vcpu, u64 addr)
+{
+	struct kvm_vapic_addr va = { .vapic_addr = addr };
+
+	return ioctl(vcpu->fd, KVM_SET_VAPIC_ADDR, &va);
+}
+
+TEST(the_tpr_has_a_copy_in_memory)
+{
+	struct vcpu *vcpu = vcpu_add(vm_create_with_irqchip(), use_vapic);
+
+	REQUIRE_CAP(vcpu->vm->dev, KVM_CAP_VAPIC);
+	EXPECT_ERRNO(EINVAL, set_vapic(vcpu, RAM_SIZE));
+	EXPECT_ERRNO(EINVAL, set_vapic(vcpu, RAM_SIZE - 2));
+	EXPECT_ERRNO(EINVAL, set_vapic(vcpu, ~0ull));
+	EXPECT_ERRNO(EFAULT, ioctl(vcpu->fd, KVM_SET_VAPIC_ADDR, NULL));
+	EXPECT_EQ(1, RUN_SYNC(vcpu));
+	set_lapic_reg(vcpu, APIC_TPR, 0x10);
+	EXPECT_EQ(0, set_vapic(vcpu, (u64)&vapic));
+	EXPECT_EQ(2, RUN_SYNC(vcpu));
+	EXPECT_EQ(0x40, vcpu_lapic_reg(vcpu, APIC_TPR));
+	for (int i = 3; i <= 5; i++)
+		EXPECT_EQ(i, RUN_SYNC(vcpu));
+	EXPECT_EQ(0x35, RUN_SYNC(vcpu));
+	EXPECT_EQ(6, RUN_SYNC(vcpu));
+	EXPECT_EQ(0, vcpu_lapic_reg(vcpu, APIC_TPR));
+	EXPECT_EQ(0, set_vapic(vcpu, 0));
+	EXPECT_EQ(7, RUN_SYNC(vcpu));
+	EXPECT_EQ(0, vcpu_lapic_reg(vcpu, APIC_TPR));
+	RUN_DONE(vcpu);
+}
+
 /* ---- destinations ---- */
 
 static volatile u64 icr;

@@ -69,6 +69,7 @@ struct mv_apic_timer {
  * @irr_changed: the backend does not know the highest request yet; with mv_apicv
  * @sw_enabled, @lint0_nmi: of SPIV and LVT0, as last acted upon, see @timer.mode
  * @esr: atomic; errors since the last write to the ESR
+ * @report_tpr: userspace wants to know of accesses to the TPR; @tpr_rip, @tpr_write: the last one
  */
 struct mv_lapic {
 	struct mv_vcpu *vcpu;
@@ -80,6 +81,8 @@ struct mv_lapic {
 	bool irr_changed;
 	bool sw_enabled;
 	bool lint0_nmi;
+	bool report_tpr, tpr_write;
+	u64 tpr_rip;
 	unsigned long esr;
 	struct mv_apic_timer timer;
 };
@@ -143,6 +146,13 @@ static inline u32 lapic_id(struct mv_lapic *lapic)
  */
 int mv_lapic_accept(struct mv_vcpu *vcpu, const struct mv_apic_irq *irq, struct mv_vcpu *self);
 void mv_lapic_local(struct mv_lapic *lapic, u32 lvt, struct mv_vcpu *self);
+
+int mv_lapic_highest_irr(struct mv_lapic *lapic); /* in the vCPU's thread; -1: none */
+int mv_lapic_highest_isr(struct mv_lapic *lapic); /* likewise */
+void mv_lapic_set_tpr(struct mv_lapic *lapic, u32 tpr);
+
+/* vapic.c */
+void mv_report_tpr(struct mv_lapic *lapic, bool write); /* it is accessed, with @report_tpr */
 
 /* apicmap.c: returns the number of APICs that accepted; -1 may tell that there was none to ask. */
 int mv_apic_deliver(struct mv_vm *vm, const struct mv_apic_irq *irq, struct mv_vcpu *self);

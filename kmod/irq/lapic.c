@@ -209,13 +209,13 @@ static int highest(struct mv_lapic *lapic, u32 reg, unsigned long rows)
 	return -1;
 }
 
-static int highest_irr(struct mv_lapic *lapic)
+int mv_lapic_highest_irr(struct mv_lapic *lapic)
 {
 	take_pir(lapic);
 	return highest(lapic, APIC_IRR, lapic->irr_rows);
 }
 
-static int highest_isr(struct mv_lapic *lapic)
+int mv_lapic_highest_isr(struct mv_lapic *lapic)
 {
 	return highest(lapic, APIC_ISR, lapic->isr_rows);
 }
@@ -231,7 +231,7 @@ static void clear_vector(struct mv_lapic *lapic, u32 reg, unsigned long *rows, u
 static u32 processor_priority(struct mv_lapic *lapic)
 {
 	u32 tpr = lapic_reg(lapic, APIC_TASKPRI);
-	int isr = max(highest_isr(lapic), 0);
+	int isr = max(mv_lapic_highest_isr(lapic), 0);
 
 	return tpr >> 4 >= isr >> 4 ? tpr : isr & 0xf0;
 }
@@ -241,7 +241,7 @@ static int deliverable(struct mv_lapic *lapic)
 {
 	int irr;
 
-	irr = highest_irr(lapic);
+	irr = mv_lapic_highest_irr(lapic);
 	if (irr < 0 || !lapic_hw_enabled(lapic))
 		return -1;
 	return irr >> 4 > (int)processor_priority(lapic) >> 4 ? irr : -1;
@@ -263,7 +263,7 @@ bool mv_pic_pending(struct mv_vcpu *vcpu)
 
 bool mv_irq_pending(struct mv_vcpu *vcpu)
 {
-	if (unlikely(vcpu->pv.eoi_offered) && highest_irr(vcpu->lapic) >= 0)
+	if (unlikely(vcpu->pv.eoi_offered) && mv_lapic_highest_irr(vcpu->lapic) >= 0)
 		mv_pv_eoi_sync(vcpu);
 	return deliverable(vcpu->lapic) >= 0 || mv_pic_pending(vcpu);
 }
@@ -278,7 +278,7 @@ static void offer_pv_eoi(struct mv_lapic *lapic, int vector)
 	static const u8 offered = KVM_PV_EOI_ENABLED;
 	struct mv_vcpu *vcpu = lapic->vcpu;
 
-	if (highest_irr(lapic) >= 0 || test_bit(vector, vcpu->vm->eoi_vectors))
+	if (mv_lapic_highest_irr(lapic) >= 0 || test_bit(vector, vcpu->vm->eoi_vectors))
 		return;
 	vcpu->pv.eoi_offered = !mv_write_guest(vcpu->vm, pv_eoi_gpa(vcpu), &offered, 1);
 }
@@ -307,7 +307,7 @@ int mv_irq_take(struct mv_vcpu *vcpu)
 /* The class that TPR holds back: when CR8 falls below it, it is time to look again. */
 static int tpr_below(struct mv_lapic *lapic)
 {
-	int irr = highest_irr(lapic);
+	int irr = mv_lapic_highest_irr(lapic);
 
 	return irr >= 0 && irr >> 4 <= lapic_reg(lapic, APIC_TASKPRI) >> 4 ? irr >> 4 : -1;
 }
@@ -324,7 +324,7 @@ void mv_irq_tell_backend(struct mv_vcpu *vcpu, bool blocked)
 	take_pir(lapic);
 	if (lapic->irr_changed || blocked) {
 		blocked |= !lapic_hw_enabled(lapic);
-		mv_call(set_rvi)(vcpu, blocked ? 0 : max(highest_irr(lapic), 0));
+		mv_call(set_rvi)(vcpu, blocked ? 0 : max(mv_lapic_highest_irr(lapic), 0));
 		lapic->irr_changed = blocked;
 	}
 }
@@ -338,7 +338,9 @@ static void apic_changed(struct mv_lapic *lapic)
 
 void mv_lapic_tell_backend(struct mv_vcpu *vcpu)
 {
-	mv_backend->update_apic(vcpu, max(highest_isr(vcpu->lapic), 0), vcpu->vm->eoi_vectors);
+	int isr = mv_lapic_highest_isr(vcpu->lapic);
+
+	mv_backend->update_apic(vcpu, max(isr, 0), vcpu->vm->eoi_vectors);
 	vcpu->lapic->irr_changed = true;
 	mv_request(vcpu, MV_REQ_EVENT);
 }
@@ -350,7 +352,7 @@ static void recheck(struct mv_lapic *lapic)
 		mv_request(lapic->vcpu, MV_REQ_EVENT);
 }
 
-static void set_tpr(struct mv_lapic *lapic, u32 tpr)
+void mv_lapic_set_tpr(struct mv_lapic *lapic, u32 tpr)
 {
 	lapic_set_reg(lapic, APIC_TASKPRI, tpr);
 	recheck(lapic);
@@ -358,7 +360,7 @@ static void set_tpr(struct mv_lapic *lapic, u32 tpr)
 
 void mv_lapic_set_cr8(struct mv_vcpu *vcpu, u64 val)
 {
-	set_tpr(vcpu->lapic, (val & 0xf) << 4);
+	mv_lapic_set_tpr(vcpu->lapic, (val & 0xf) << 4);
 }
 
 u64 mv_lapic_get_cr8(struct mv_vcpu *vcpu)
@@ -410,7 +412,7 @@ static void end_of_interrupt(struct mv_lapic *lapic)
 
 	/* Of two, the first was this way. */
 	mv_pv_eoi_sync(lapic->vcpu);
-	vector = highest_isr(lapic);
+	vector = mv_lapic_highest_isr(lapic);
 	if (vector < 0)
 		return;
 	clear_vector(lapic, APIC_ISR, &lapic->isr_rows, vector);
@@ -546,7 +548,9 @@ static int write_reg(struct mv_lapic *lapic, u32 reg, u32 val)
 		end_of_interrupt(lapic);
 		return 0;
 	case APIC_TASKPRI:
-		set_tpr(lapic, val & 0xff);
+		if (unlikely(lapic->report_tpr))
+			mv_report_tpr(lapic, true);
+		mv_lapic_set_tpr(lapic, val & 0xff);
 		return 0;
 	case APIC_ICR:
 		val &= ~APIC_ICR_BUSY;
@@ -649,6 +653,8 @@ static int read_reg(struct mv_lapic *lapic, u32 reg, u32 *val)
 	    !(reg == APIC_LVTCMCI && mv_mce_has_cmci(lapic->vcpu)))
 		return 1;
 
+	if (unlikely(lapic->report_tpr) && reg == APIC_TASKPRI)
+		mv_report_tpr(lapic, false);
 	mv_pv_eoi_sync(lapic->vcpu);
 	if (reg == APIC_PROCPRI)
 		*val = processor_priority(lapic);
