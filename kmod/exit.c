@@ -431,7 +431,11 @@ static int handle_io(struct mv_vcpu *vcpu)
 		vcpu->complete = complete_in;
 	} else {
 		*(u32 *)vcpu->pio_data = data;
-		vcpu->complete = complete_out;
+		/* VMMs rely on it that this one is over when they see it. */
+		if (exit->io.port == 0x7e && mv_has_quirk(vcpu->vm, KVM_X86_QUIRK_OUT_7E_INC_RIP))
+			mv_skip_insn(vcpu);
+		else
+			vcpu->complete = complete_out;
 	}
 	return mv_pio_to_user(vcpu, exit->io.port, exit->io.size, exit->io.in, 1);
 }

@@ -55,9 +55,11 @@ void mv_vm_put(struct mv_vm *vm)
 /* ---- capabilities ---- */
 
 /* What KVM does against the architecture, and so does minivirt unless it is told not to. */
-#define MV_QUIRKS                                                             \
-	(KVM_X86_QUIRK_LINT0_REENABLED | KVM_X86_QUIRK_MISC_ENABLE_NO_MWAIT | \
-	 KVM_X86_QUIRK_MWAIT_NEVER_UD_FAULTS | KVM_X86_QUIRK_FIX_HYPERCALL_INSN)
+#define MV_QUIRKS                                                                   \
+	(KVM_X86_QUIRK_LINT0_REENABLED | KVM_X86_QUIRK_CD_NW_CLEARED |              \
+	 KVM_X86_QUIRK_LAPIC_MMIO_HOLE | KVM_X86_QUIRK_OUT_7E_INC_RIP |             \
+	 KVM_X86_QUIRK_MISC_ENABLE_NO_MWAIT | KVM_X86_QUIRK_MWAIT_NEVER_UD_FAULTS | \
+	 KVM_X86_QUIRK_FIX_HYPERCALL_INSN)
 #define MV_MANUAL_LOG_FLAGS (KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE | KVM_DIRTY_LOG_INITIALLY_SET)
 
 /* What KVM_CHECK_EXTENSION answers; all that is not here is 0. */

@@ -109,6 +109,92 @@ TEST(lint0_lets_the_pic_in_after_reset_by_a_quirk)
 	EXPECT_EQ(LVT_MASKED, vcpu_lapic_reg(vcpu_add(vm, just_done), APIC_LVT0));
 }
 
+extern const u8 out_7e[], out_7e_end[];
+
+static void out_to_7e(void)
+{
+	for (;;)
+		asm volatile("out_7e: outb %%al, $0x7e\n\tout_7e_end:" : : "a"(0x12));
+}
+
+TEST(an_out_to_port_7e_is_over_when_userspace_sees_it_by_a_quirk)
+{
+	struct vm *vm = vm_create();
+	struct vcpu *vcpu = vcpu_add(vm, out_to_7e);
+
+	if (!(has_cap(vm->fd, KVM_CAP_DISABLE_QUIRKS2) & KVM_X86_QUIRK_OUT_7E_INC_RIP))
+		SKIP(return, "no KVM_X86_QUIRK_OUT_7E_INC_RIP");
+	for (int i = 0; i < 2; i++) {
+		RUN_TO(vcpu, KVM_EXIT_IO);
+		EXPECT_EQ(0x7e, vcpu->run->io.port);
+		EXPECT_EQ(0x12, *((u8 *)vcpu->run + vcpu->run->io.data_offset));
+		EXPECT_EQ((u64)out_7e_end, vcpu_regs(vcpu).rip);
+	}
+	EXPECT_EQ(0, enable_cap(vm, KVM_CAP_DISABLE_QUIRKS2, KVM_X86_QUIRK_OUT_7E_INC_RIP));
+	for (int i = 0; i < 2; i++) {
+		RUN_TO(vcpu, KVM_EXIT_IO);
+		EXPECT_EQ((u64)out_7e, vcpu_regs(vcpu).rip);
+	}
+}
+
+static void read_behind_the_apic(void)
+{
+	enable_x2apic();
+	for (;;)
+		GUEST_SYNC(xapic_read(APIC_ID));
+}
+
+TEST(the_page_of_an_apic_in_x2apic_mode_is_a_hole_by_a_quirk)
+{
+	struct vm *vm = vm_create_with_irqchip();
+	struct vcpu *vcpu = vcpu_add(vm, read_behind_the_apic);
+
+	if (!(has_cap(vm->fd, KVM_CAP_DISABLE_QUIRKS2) & KVM_X86_QUIRK_LAPIC_MMIO_HOLE))
+		SKIP(return, "no KVM_X86_QUIRK_LAPIC_MMIO_HOLE");
+	EXPECT_EQ(0xffffffff, RUN_SYNC(vcpu));
+	EXPECT_EQ(0, enable_cap(vm, KVM_CAP_DISABLE_QUIRKS2, KVM_X86_QUIRK_LAPIC_MMIO_HOLE));
+	RUN_TO(vcpu, KVM_EXIT_MMIO);
+	EXPECT_EQ(APIC_MMIO + APIC_ID, vcpu->run->mmio.phys_addr);
+	*(u32 *)vcpu->run->mmio.data = 0x1234;
+	EXPECT_EQ(0x1234, RUN_SYNC(vcpu));
+}
+
+#define CR0_CD_NW (3ull << 29)
+
+static void set_cd(void)
+{
+	write_cr0(read_cr0() | CR0_CD_NW);
+	GUEST_ASSERT_EQ(read_cr0() & CR0_CD_NW, CR0_CD_NW);
+	GUEST_SYNC(1);
+	asm volatile("clts");
+	GUEST_ASSERT_EQ(read_cr0() & CR0_CD_NW, CR0_CD_NW);
+	write_cr0(read_cr0() & ~CR0_CD_NW);
+	GUEST_SYNC(2);
+	GUEST_ASSERT_EQ(read_cr0() & CR0_CD_NW, 0);
+	GUEST_DONE();
+}
+
+/* What the guest reads is what it has written, with the quirk and without. */
+TEST(the_guest_sees_its_cd_and_nw)
+{
+	for (int i = 0; i < 2; i++) {
+		struct vm *vm = vm_create();
+		struct vcpu *vcpu;
+
+		if (!(has_cap(vm->fd, KVM_CAP_DISABLE_QUIRKS2) & KVM_X86_QUIRK_CD_NW_CLEARED))
+			SKIP(return, "no KVM_X86_QUIRK_CD_NW_CLEARED");
+		if (i)
+			EXPECT_EQ(0, enable_cap(vm, KVM_CAP_DISABLE_QUIRKS2,
+						KVM_X86_QUIRK_CD_NW_CLEARED));
+		vcpu = vcpu_add(vm, set_cd);
+		EXPECT_EQ(1, RUN_SYNC(vcpu));
+		EXPECT_EQ(CR0_CD_NW, vcpu_sregs(vcpu).cr0 & CR0_CD_NW);
+		EXPECT_EQ(2, RUN_SYNC(vcpu));
+		EXPECT_EQ(0, vcpu_sregs(vcpu).cr0 & CR0_CD_NW);
+		RUN_DONE(vcpu);
+	}
+}
+
 TEST(quirks_that_are_not_there)
 {
 	struct vm *vm = vm_create();

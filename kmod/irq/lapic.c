@@ -718,8 +718,10 @@ bool mv_lapic_mmio(struct mv_vcpu *vcpu, gpa_t gpa, void *data, int len, bool wr
 	if (!mv_lapic_mmio_hit(vcpu, gpa))
 		return false;
 
-	/* As with KVM's quirk LAPIC_MMIO_HOLE: nothing else is behind the page. */
+	/* By a quirk nothing else is behind the page. */
 	if (!lapic_hw_enabled(lapic) || lapic_x2apic(lapic)) {
+		if (!mv_has_quirk(vcpu->vm, KVM_X86_QUIRK_LAPIC_MMIO_HOLE))
+			return false;
 		if (!write)
 			memset(data, 0xff, len);
 		return true;

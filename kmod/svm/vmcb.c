@@ -302,8 +302,10 @@ void svm_set_dt(struct mv_vcpu *vcpu, bool idt, const struct kvm_dtable *dt)
 void svm_set_cr0(struct mv_vcpu *vcpu, u64 val)
 {
 	struct svm_vcpu *svm = to_svm(vcpu);
-	u64 hw = val & ~SVM_CR0_HIDDEN;
+	u64 hw = val;
 
+	if (mv_has_quirk(vcpu->vm, KVM_X86_QUIRK_CD_NW_CLEARED))
+		hw &= ~SVM_CR0_HIDDEN;
 	if ((val ^ vcpu->cr0) & MV_CR0_TLB_BITS)
 		mv_request(vcpu, MV_REQ_TLB_FLUSH);
 	vcpu->cr0 = val;

@@ -108,7 +108,7 @@ static inline bool svm_intercepts(struct svm_vcpu *svm, unsigned int bit)
 	return svm->vmcb->control.intercepts[bit / 32] & BIT(bit % 32);
 }
 
-/* CR0 bits that the guest sees but does not get: its memory is cached as the host's is. */
+/* CR0 bits that guests see, but get only without a quirk: their memory is cached as the host's. */
 #define SVM_CR0_HIDDEN ((u64)(X86_CR0_CD | X86_CR0_NW))
 
 /* entry.S: clears GIF, enters, comes back with GIF set; 1 when VMRUN faulted. */
