@@ -140,6 +140,8 @@ static inline u32 lapic_id(struct mv_lapic *lapic)
 	return lapic_x2apic(lapic) ? lapic->vcpu->id : lapic_reg(lapic, APIC_ID) >> 24;
 }
 
+/* apicirq.c */
+
 /*
  * Hand @irq to the local APIC of @vcpu; @self is the vCPU whose thread this
  * is, if it is known to be one.  Returns 1 if accepted, 0 if not.
@@ -147,9 +149,15 @@ static inline u32 lapic_id(struct mv_lapic *lapic)
 int mv_lapic_accept(struct mv_vcpu *vcpu, const struct mv_apic_irq *irq, struct mv_vcpu *self);
 void mv_lapic_local(struct mv_lapic *lapic, u32 lvt, struct mv_vcpu *self);
 
+void mv_lapic_take_pir(struct mv_lapic *lapic); /* pir into the IRR; in the vCPU's thread */
 int mv_lapic_highest_irr(struct mv_lapic *lapic); /* in the vCPU's thread; -1: none */
 int mv_lapic_highest_isr(struct mv_lapic *lapic); /* likewise */
+u32 mv_lapic_priority(struct mv_lapic *lapic); /* the PPR; in the vCPU's thread */
 void mv_lapic_set_tpr(struct mv_lapic *lapic, u32 tpr);
+void mv_lapic_error(struct mv_lapic *lapic, u32 error, struct mv_vcpu *self); /* APIC_ESR_* */
+void mv_lapic_changed(struct mv_lapic *lapic); /* mode, ISR, or whose EOI matters */
+void mv_lapic_recheck(struct mv_lapic *lapic); /* the priority fell */
+void mv_lapic_end_of_interrupt(struct mv_lapic *lapic);
 
 /* vapic.c */
 void mv_report_tpr(struct mv_lapic *lapic, bool write); /* it is accessed, with @report_tpr */
