@@ -14,7 +14,7 @@ all: modules programs selftests
 help:
 	@echo 'make               build the module, the runner and the selftests'
 	@echo 'make modules       the module alone, for the kernel of KDIR= (V=1 W=1 C=1 as usual)'
-	@echo 'make run           boot a Linux guest to a shell, here with VT-x, else in the testbed'
+	@echo 'make run           boot a Linux guest to a shell, here with VT-x or AMD-V, else in the testbed'
 	@echo "make run CMD='...' run one command in the guest; also CPUS=, MEM= (MiB), KERNEL=, CPU=svm"
 	@echo 'make test          build with -Werror, check, run the unit tests, the selftests, a guest'
 	@echo 'make check         the static checks alone: sparse, checkpatch, W=1, shellcheck'
