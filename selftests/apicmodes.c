@@ -14,7 +14,7 @@
 static u8 log_vector[64];
 static volatile u32 nr_log;
 static bool keep_in_service;
-static bool has_errors; /* set before the guest is made */
+static bool on_minivirt; /* set before the guest is made */
 
 static void eoi(void)
 {
@@ -102,7 +102,7 @@ static void forms_of_access(void)
 	xapic_write(APIC_ESR, 0);
 	xapic_write(APIC_ICR, ICR_SELF | ICR_ASSERT | 5);
 	xapic_write(APIC_ESR, 0);
-	if (has_errors)
+	if (on_minivirt) /* KVM's APIC knows no errors. */
 		GUEST_ASSERT_EQ(xapic_read(APIC_ESR), 1 << 5);
 	xapic_write(APIC_ESR, 0);
 	GUEST_ASSERT_EQ(xapic_read(APIC_ESR), 0);
@@ -111,7 +111,7 @@ static void forms_of_access(void)
 
 TEST(forms_of_access_to_the_page)
 {
-	has_errors = is_minivirt(); /* KVM's APIC knows no errors */
+	on_minivirt = is_minivirt();
 	RUN_DONE(vcpu_add(vm_create_with_irqchip(), forms_of_access));
 }
 
@@ -120,6 +120,7 @@ TEST(forms_of_access_to_the_page)
 static void modes(void)
 {
 	u64 base = rdmsr(APIC_BASE_MSR);
+	u32 n;
 
 	log_all();
 	xapic_write(APIC_SPIV, SPIV_ON);
@@ -144,15 +145,19 @@ static void modes(void)
 	wrmsr(APIC_BASE_MSR, base);
 	GUEST_ASSERT_EQ(APIC_PTR(u32, APIC_LVR) & 0xff, 0x14);
 	xapic_write(APIC_SPIV, SPIV_ON);
-	let_in();
+	/* The request has stayed, but KVM may not look for it before there is another. */
+	n = let_in();
+	if (on_minivirt)
+		GUEST_ASSERT_EQ(n, 1);
 	xapic_write(APIC_ICR, ICR_SELF | ICR_ASSERT | 0x93);
-	GUEST_ASSERT_EQ(let_in(), 1);
+	GUEST_ASSERT_EQ(n + let_in(), 2);
 	GUEST_ASSERT_EQ(log_vector[0], 0x93);
 	GUEST_DONE();
 }
 
 TEST(modes_change_with_requests_pending)
 {
+	on_minivirt = is_minivirt();
 	RUN_DONE(vcpu_add(vm_create_with_irqchip(), modes));
 }
 
