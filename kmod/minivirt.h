@@ -249,6 +249,7 @@ enum mv_request {
 	MV_REQ_CLOCK, /* tell the guest how its TSC makes time */
 	MV_REQ_STEAL_TIME, /* tell the guest how long it waited for a CPU */
 	MV_REQ_TPR_ACCESS, /* report KVM_EXIT_TPR_ACCESS */
+	MV_REQ_DIRTY_RING_FULL, /* report KVM_EXIT_DIRTY_RING_FULL, if it still is */
 };
 
 enum mv_vcpu_mode { MV_OUTSIDE, MV_IN_GUEST };
@@ -415,6 +416,12 @@ struct mv_vcpu {
 		} steps[MV_WALK_STEPS];
 	} fetched[MV_FETCHED]; /* by the low bits of the page's number */
 
+	/* KVM_CAP_DIRTY_LOG_RING; @pushed and @reset count without end */
+	struct mv_dirty_ring {
+		spinlock_t lock; /* who writes an entry */
+		struct kvm_dirty_gfn *entries; /* vm->dirty_ring_entries of them */
+		u32 pushed, reset;
+	} dirty_ring;
 	u64 *cpu_log; /* pages that the processor has logged as written; NULL: it keeps no log */
 
 	/* Life. */
@@ -512,6 +519,7 @@ struct mv_vm {
 	bool no_platform_info;
 	u32 max_vcpu_ids; /* 0: not set yet */
 	u64 manual_log; /* KVM_DIRTY_LOG_* */
+	u32 dirty_ring_entries; /* of each vCPU; 0: the log is read as a bitmap */
 	u64 disabled_quirks; /* KVM_X86_QUIRK_* */
 	u32 disabled_exits; /* KVM_X86_DISABLE_EXITS_*; constant once there are vCPUs */
 	u32 user_msr_reasons; /* KVM_MSR_EXIT_REASON_* for which userspace is asked */
@@ -662,6 +670,8 @@ extern bool mv_dump_on_failure; /* module parameter: dump */
  * by itself: module parameter apicv, and the hardware can.
  */
 extern bool mv_apicv;
+
+struct mv_vcpu *mv_loaded_vcpu(void);
 
 /* ---- main.c, vm.c, vcpu.c ---------------------------------------------- */
 
@@ -865,6 +875,13 @@ int mv_clear_dirty_log(struct mv_vm *vm, const struct kvm_clear_dirty_log *log);
 #define MV_CPU_LOG_ENTRIES 512
 int mv_cpu_log_create(struct mv_vcpu *vcpu);
 void mv_cpu_log_full(struct mv_vcpu *vcpu);
+#define MV_MAX_DIRTY_RING (65536 * sizeof(struct kvm_dirty_gfn))
+long mv_enable_dirty_ring(struct mv_vm *vm, u64 size);
+long mv_reset_dirty_rings(struct mv_vm *vm);
+int mv_dirty_ring_create(struct mv_vcpu *vcpu);
+void mv_dirty_ring_destroy(struct mv_vcpu *vcpu);
+struct page *mv_dirty_ring_page(struct mv_vcpu *vcpu, pgoff_t pgoff);
+bool mv_dirty_ring_full(struct mv_vcpu *vcpu); /* but for a reserve */
 void mv_mmu_zap_page(struct mv_vm *vm, gfn_t gfn); /* take its leaf away */
 
 /**

@@ -28,6 +28,14 @@ void mv_cache_reg(struct mv_vcpu *vcpu, enum mv_lazy_reg reg)
 
 /* ---- load and put: which vCPU's control block and MSRs a CPU holds ---- */
 
+static DEFINE_PER_CPU(struct mv_vcpu *, loaded_vcpu);
+
+/* The one of this thread; NULL: it has none loaded. */
+struct mv_vcpu *mv_loaded_vcpu(void)
+{
+	return this_cpu_read(loaded_vcpu);
+}
+
 /* What the guest is to know of its coming to a CPU. */
 static void set_cpu(struct mv_vcpu *vcpu, int cpu)
 {
@@ -38,6 +46,7 @@ static void set_cpu(struct mv_vcpu *vcpu, int cpu)
 	if (unlikely(vcpu->msr.pv_steal_time & KVM_MSR_ENABLED))
 		mv_steal_time_loaded(vcpu);
 	vcpu->cpu = cpu;
+	__this_cpu_write(loaded_vcpu, vcpu);
 }
 
 static void vcpu_sched_in(struct preempt_notifier *n, int cpu)
@@ -61,6 +70,7 @@ static void vcpu_sched_out(struct preempt_notifier *n, struct task_struct *next)
 	if (unlikely(vcpu->msr.pv_steal_time & KVM_MSR_ENABLED))
 		mv_steal_time_preempted(vcpu);
 	mv_call(put)(vcpu);
+	__this_cpu_write(loaded_vcpu, NULL);
 }
 
 static struct preempt_ops mv_preempt_ops = {
@@ -82,6 +92,7 @@ static void vcpu_put(struct mv_vcpu *vcpu)
 {
 	preempt_disable();
 	mv_call(put)(vcpu);
+	__this_cpu_write(loaded_vcpu, NULL);
 	preempt_notifier_unregister(&vcpu->preempt);
 	preempt_enable();
 }
@@ -214,6 +225,11 @@ static int handle_requests(struct mv_vcpu *vcpu)
 	if (mv_take_request(vcpu, MV_REQ_IOAPIC_EOI)) {
 		vcpu->run->exit_reason = KVM_EXIT_IOAPIC_EOI;
 		vcpu->run->eoi.vector = vcpu->eoi_vector;
+		return 0;
+	}
+	if (mv_take_request(vcpu, MV_REQ_DIRTY_RING_FULL) && mv_dirty_ring_full(vcpu)) {
+		mv_request(vcpu, MV_REQ_DIRTY_RING_FULL);
+		vcpu->run->exit_reason = KVM_EXIT_DIRTY_RING_FULL;
 		return 0;
 	}
 	if (mv_take_request(vcpu, MV_REQ_TPR_ACCESS)) {
@@ -489,13 +505,13 @@ static void set_pid(struct mv_vcpu *vcpu, struct pid *pid)
 static long vcpu_run(struct mv_vcpu *vcpu)
 {
 	struct pid *pid = task_pid(current);
-	sigset_t saved;
 	long r;
 
 	if (unlikely(rcu_access_pointer(vcpu->pid) != pid))
 		set_pid(vcpu, pid);
+	/* What was blocked is to end KVM_RUN, not to take effect: not even if that is to kill. */
 	if (vcpu->sigset_active)
-		sigprocmask(SIG_SETMASK, &vcpu->sigset, &saved);
+		sigprocmask(SIG_SETMASK, &vcpu->sigset, &current->real_blocked);
 
 	vcpu->l1tf_flush_l1d = true;
 	mv_fpu_load(vcpu);
@@ -505,6 +521,9 @@ static long vcpu_run(struct mv_vcpu *vcpu)
 	    mv_backend->take_halt && mv_backend->take_halt(vcpu))
 		vcpu->mp_state = KVM_MP_STATE_HALTED;
 	mv_pv_eoi_sync(vcpu);
+	/* Userspace takes it that all that was written is in the ring after an exit. */
+	if (unlikely(vcpu->vm->dirty_ring_entries) && vcpu->cpu_log)
+		mv_cpu_log_full(vcpu);
 	mv_fpu_put(vcpu);
 	if (unlikely(vcpu->run->kvm_valid_regs))
 		mv_store_sync_regs(vcpu);
@@ -513,8 +532,10 @@ static long vcpu_run(struct mv_vcpu *vcpu)
 	if (vcpu->pending.sent)
 		mv_request(vcpu, MV_REQ_EVENT);
 
-	if (vcpu->sigset_active)
-		sigprocmask(SIG_SETMASK, &saved, NULL);
+	if (vcpu->sigset_active) {
+		sigprocmask(SIG_SETMASK, &current->real_blocked, NULL);
+		sigemptyset(&current->real_blocked);
+	}
 	return r;
 }
 
@@ -590,8 +611,14 @@ void mv_vcpu_reset(struct mv_vcpu *vcpu, bool init)
 static vm_fault_t vcpu_fault(struct vm_fault *vmf)
 {
 	struct mv_vcpu *vcpu = vmf->vma->vm_file->private_data;
+	struct page *ring = mv_dirty_ring_page(vcpu, vmf->pgoff);
 	void *page;
 
+	if (ring) {
+		get_page(ring);
+		vmf->page = ring;
+		return 0;
+	}
 	switch (vmf->pgoff) {
 	case 0:
 		page = vcpu->run;
@@ -618,6 +645,13 @@ static const struct vm_operations_struct vcpu_vm_ops = {
 
 static int vcpu_mmap(struct file *file, struct vm_area_struct *vma)
 {
+	struct mv_vcpu *vcpu = file->private_data;
+
+	/* A private copy of a ring would never change. */
+	if ((mv_dirty_ring_page(vcpu, vma->vm_pgoff) ||
+	     mv_dirty_ring_page(vcpu, vma->vm_pgoff + vma_pages(vma) - 1)) &&
+	    (!(vma->vm_flags & VM_SHARED) || (vma->vm_flags & VM_EXEC)))
+		return -EINVAL;
 	vma->vm_ops = &vcpu_vm_ops;
 	return 0;
 }
@@ -764,6 +798,8 @@ static struct mv_vcpu *vcpu_alloc(struct mv_vm *vm, int id)
 	if (r)
 		goto free_pages;
 	r = mv_cpu_log_create(vcpu);
+	if (!r)
+		r = mv_dirty_ring_create(vcpu);
 	if (r)
 		goto destroy_fpu;
 	r = mv_backend->vcpu_init(vcpu);
@@ -779,6 +815,7 @@ static struct mv_vcpu *vcpu_alloc(struct mv_vm *vm, int id)
 free_backend:
 	mv_backend->vcpu_free(vcpu);
 destroy_fpu:
+	mv_dirty_ring_destroy(vcpu);
 	free_page((unsigned long)vcpu->cpu_log);
 	mv_fpu_destroy(vcpu);
 free_pages:
@@ -793,6 +830,7 @@ void mv_vcpu_destroy(struct mv_vcpu *vcpu)
 	if (vcpu->lapic)
 		mv_lapic_destroy(vcpu);
 	mv_backend->vcpu_free(vcpu);
+	mv_dirty_ring_destroy(vcpu);
 	free_page((unsigned long)vcpu->cpu_log);
 	mv_fpu_destroy(vcpu);
 	kvfree(vcpu->cpuid);

@@ -134,6 +134,8 @@ static const struct {
 	{ KVM_CAP_MSR_PLATFORM_INFO, 1 },
 	{ KVM_CAP_X86_USER_SPACE_MSR, 1 },
 	{ KVM_CAP_X86_MSR_FILTER, 1 },
+	{ KVM_CAP_DIRTY_LOG_RING, MV_MAX_DIRTY_RING },
+	{ KVM_CAP_DIRTY_LOG_RING_ACQ_REL, MV_MAX_DIRTY_RING },
 	{ KVM_CAP_DISABLE_QUIRKS2, MV_QUIRKS },
 	{ KVM_CAP_VM_DISABLE_NX_HUGE_PAGES, 1 },
 	{ KVM_CAP_HALT_POLL, 1 },
@@ -291,6 +293,9 @@ static long vm_enable_cap(struct mv_vm *vm, const struct kvm_enable_cap __user *
 		return 0;
 	case KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2:
 		return set_manual_log(vm, cap.args[0]);
+	case KVM_CAP_DIRTY_LOG_RING:
+	case KVM_CAP_DIRTY_LOG_RING_ACQ_REL:
+		return mv_enable_dirty_ring(vm, cap.args[0]);
 	case KVM_CAP_VM_DISABLE_NX_HUGE_PAGES:
 		return disable_nx_huge_pages(vm, cap.args[0]);
 	case KVM_CAP_HALT_POLL:
@@ -388,6 +393,8 @@ static long vm_ioctl(struct file *file, unsigned int nr, unsigned long arg)
 		return get_dirty_log(vm, uarg);
 	case KVM_CLEAR_DIRTY_LOG:
 		return clear_dirty_log(vm, uarg);
+	case KVM_RESET_DIRTY_RINGS:
+		return mv_reset_dirty_rings(vm);
 	case KVM_SET_NR_MMU_PAGES:
 		return mv_set_nr_mmu_pages(vm, arg);
 	case KVM_GET_NR_MMU_PAGES:

@@ -203,6 +203,33 @@ TEST(signal_mask_is_in_force_during_run)
 	EXPECT_FALSE(sigismember(&set, SIGUSR2));
 }
 
+static void *send_usr1(void *thread)
+{
+	usleep(200000);
+	pthread_kill(*(pthread_t *)thread, SIGUSR1);
+	return NULL;
+}
+
+/* Its default action would be to kill: but it is blocked in the thread, whose turn comes later. */
+TEST(a_signal_that_kills_only_interrupts_run)
+{
+	struct vcpu *vcpu = vcpu_add(vm_create(), spin_from_sync);
+	pthread_t self = pthread_self(), sender;
+	sigset_t set, pending;
+
+	signal(SIGUSR1, SIG_DFL);
+	sigemptyset(&set);
+	sigaddset(&set, SIGUSR1);
+	ASSERT_EQ(0, pthread_sigmask(SIG_BLOCK, &set, NULL));
+	EXPECT_EQ(1, RUN_SYNC(vcpu));
+	ASSERT_EQ(0, set_signal_mask(vcpu, 8, ~(1ull << (SIGUSR1 - 1))));
+	ASSERT_EQ(0, pthread_create(&sender, NULL, send_usr1, &self));
+	EXPECT_ERRNO(EINTR, ioctl(vcpu->fd, KVM_RUN, 0));
+	sigpending(&pending);
+	EXPECT_TRUE(sigismember(&pending, SIGUSR1));
+	pthread_join(sender, NULL);
+}
+
 TEST(bad_signal_masks_are_refused)
 {
 	struct vcpu *vcpu = vcpu_add(vm_create(), spin_from_sync);

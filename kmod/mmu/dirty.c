@@ -150,6 +150,8 @@ static int get_log(struct mv_vm *vm, u16 id, void __user *user)
 	struct mv_slot *slot = logged_slot(vm, id);
 	u64 words;
 
+	if (vm->dirty_ring_entries)
+		return -ENXIO;
 	if (!slot)
 		return -ENOENT;
 	words = BITS_TO_LONGS(slot->npages);
@@ -165,7 +167,7 @@ static int get_log(struct mv_vm *vm, u16 id, void __user *user)
  * @log: the slot, and where the bits go
  *
  * Return: 0; -EINVAL for a slot number out of range, -ENOENT for a slot that
- * is not there or has no log, -EFAULT, -ENOMEM.
+ * is not there or has no log, -ENXIO where rings are the log, -EFAULT, -ENOMEM.
  */
 int mv_get_dirty_log(struct mv_vm *vm, const struct kvm_dirty_log *log)
 {
@@ -184,6 +186,8 @@ static int clear_log(struct mv_vm *vm, const struct kvm_clear_dirty_log *log)
 	struct mv_slot *slot = logged_slot(vm, log->slot);
 	u64 rest;
 
+	if (vm->dirty_ring_entries)
+		return -ENXIO;
 	if (!slot)
 		return -ENOENT;
 	if (log->first_page > slot->npages)

@@ -86,6 +86,15 @@ static inline struct mv_slot *mv_slot_near(struct mv_vcpu *vcpu, gfn_t gfn)
 	return slot;
 }
 
+/* Of a new log all bits are set: nothing is to be seen before the first clear. */
+static inline bool mv_log_begins_set(const struct mv_vm *vm)
+{
+	return (vm->manual_log & KVM_DIRTY_LOG_INITIALLY_SET) && !vm->dirty_ring_entries;
+}
+
+/* ring.c */
+void mv_dirty_ring_push(struct mv_vm *vm, struct mv_slot *slot, gfn_t gfn);
+
 int mv_cmpxchg_user(void __user *user, u64 *old, u64 new, size_t len);
 
 static inline void mv_flush_all(struct mv_vm *vm)

@@ -30,8 +30,14 @@ hva_t mv_gfn_to_hva(struct mv_vm *vm, gfn_t gfn, bool write)
 
 void mv_mark_page_dirty(struct mv_vm *vm, struct mv_slot *slot, gfn_t gfn)
 {
-	if (slot->dirty)
-		set_bit(gfn - slot->base_gfn, slot->dirty);
+	u64 offset = gfn - slot->base_gfn;
+
+	if (!slot->dirty)
+		return;
+	if (likely(!vm->dirty_ring_entries))
+		set_bit(offset, slot->dirty);
+	else if (!test_and_set_bit(offset, slot->dirty))
+		mv_dirty_ring_push(vm, slot, gfn);
 }
 
 /* ---- copies; the caller is in the VM's mm and may take page faults ---- */
@@ -217,9 +223,7 @@ static void retire(struct mv_vm *vm, struct mv_slot *old, const struct mv_slot *
 
 	write_lock(&mmu->lock);
 	slots_changed(mmu);
-	/* Where the log says that all is written, nothing is to be seen before the first clear. */
-	if ((op == MV_PT_ZAP || !(vm->manual_log & KVM_DIRTY_LOG_INITIALLY_SET)) &&
-	    change_leaves(vm, op, old, &freed))
+	if ((op == MV_PT_ZAP || !mv_log_begins_set(vm)) && change_leaves(vm, op, old, &freed))
 		mv_flush_all(vm);
 	write_unlock(&mmu->lock);
 	mv_pt_free(&freed);
@@ -352,7 +356,7 @@ static struct mv_slot *slot_alloc(struct mv_vm *vm, const struct kvm_userspace_m
 		kfree(slot);
 		return NULL;
 	}
-	if (vm->manual_log & KVM_DIRTY_LOG_INITIALLY_SET)
+	if (mv_log_begins_set(vm))
 		bitmap_set(slot->dirty, 0, slot->npages);
 	return slot;
 }
