@@ -37,6 +37,8 @@ enum mv_event_type { MV_EVENT_IRQ, MV_EVENT_NMI, MV_EVENT_EXCEPTION };
  * @vcpu_reset: control block to the state of power-up or INIT (@init)
  * @load: vCPU to this CPU; preemption off
  * @put: host state back, all of it; preemption off
+ * @prepare: interrupts have just been turned off, and @run comes next, perhaps more than once:
+ *	what changes only while they are on
  * @run: enter and leave once; interrupts off before and after. An NMI that
  *	ended the guest has been handed to the host. Fills in vcpu->exit, calls
  *	mv_events_sent() unless the entry failed, and then
@@ -126,6 +128,7 @@ struct mv_backend {
 	/* On the path of entry and exit: bound as static calls at load. */
 	void (*load)(struct mv_vcpu *vcpu);
 	void (*put)(struct mv_vcpu *vcpu);
+	void (*prepare)(struct mv_vcpu *vcpu);
 	void (*run)(struct mv_vcpu *vcpu);
 	void (*cache_reg)(struct mv_vcpu *vcpu, enum mv_lazy_reg reg);
 	void (*inject)(struct mv_vcpu *vcpu, enum mv_event_type type);
@@ -150,8 +153,8 @@ extern struct mv_backend mv_svm_backend;
 extern struct mv_backend *mv_backend; /* the one in use; const after load */
 
 #define MV_STATIC_CALLS(X)                                                     \
-	X(load) X(put) X(run) X(cache_reg) X(inject) X(irq_allowed) X(nmi_allowed) \
-	X(irq_window) X(nmi_window) X(set_rvi) X(flush_tlb)                         \
+	X(load) X(put) X(prepare) X(run) X(cache_reg) X(inject) X(irq_allowed)     \
+	X(nmi_allowed) X(irq_window) X(nmi_window) X(set_rvi) X(flush_tlb)                         \
 	X(skip_len) X(get_int_shadow) X(code_rights)
 
 #define MV_DECLARE_CALL(name) \

@@ -368,6 +368,7 @@ static int vcpu_enter(struct mv_vcpu *vcpu)
 	if (unlikely(test_thread_flag(TIF_NEED_FPU_LOAD)))
 		switch_fpu_return();
 	load_guest_xstate(vcpu);
+	mv_call(prepare)(vcpu);
 
 	do {
 		mv_call(run)(vcpu);

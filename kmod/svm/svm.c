@@ -152,6 +152,14 @@ static __always_inline u8 svm_enter_tpr(struct svm_vcpu *svm)
 	return tpr;
 }
 
+static void svm_prepare(struct mv_vcpu *vcpu)
+{
+	struct svm_vcpu *svm = to_svm(vcpu);
+
+	if (unlikely(svm->asid_generation != svm->cpu->asid_generation))
+		svm_new_asid(svm, svm->cpu);
+}
+
 static void svm_run(struct mv_vcpu *vcpu)
 {
 	struct svm_vcpu *svm = to_svm(vcpu);
@@ -160,8 +168,6 @@ static void svm_run(struct mv_vcpu *vcpu)
 	unsigned long failed;
 	u8 tpr;
 
-	if (unlikely(svm->asid_generation != svm->cpu->asid_generation))
-		svm_new_asid(svm, svm->cpu);
 	save->rax = vcpu->gpr[MV_RAX];
 	save->rsp = vcpu->gpr[MV_RSP];
 	save->rip = vcpu->rip;
@@ -375,6 +381,7 @@ struct mv_backend mv_svm_backend __refdata = {
 	.dump = svm_dump,
 	.load = svm_load,
 	.put = svm_put,
+	.prepare = svm_prepare,
 	.run = svm_run,
 	.cache_reg = svm_cache_reg,
 	.inject = svm_inject,

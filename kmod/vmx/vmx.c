@@ -64,18 +64,17 @@ static void vmx_unsetup_l1tf(void)
  * Conditional flush: only when something since the last entry may have brought
  * secrets into the cache, which is userspace, another task, or an interrupt.
  */
+static __always_inline bool vmx_l1d_flush_due(struct mv_vcpu *vcpu)
+{
+	return vcpu->l1tf_flush_l1d || kvm_get_cpu_l1tf_flush_l1d() || vmx_l1d_flush_always;
+}
+
 static noinline void vmx_flush_l1d(struct mv_vcpu *vcpu)
 {
 	unsigned long i;
 
-	if (!vmx_l1d_flush_always) {
-		bool flush = vcpu->l1tf_flush_l1d | kvm_get_cpu_l1tf_flush_l1d();
-
-		vcpu->l1tf_flush_l1d = false;
-		kvm_clear_cpu_l1tf_flush_l1d();
-		if (!flush)
-			return;
-	}
+	vcpu->l1tf_flush_l1d = false;
+	kvm_clear_cpu_l1tf_flush_l1d();
 	if (static_cpu_has(X86_FEATURE_FLUSH_L1D)) {
 		native_wrmsrl(MSR_IA32_FLUSH_CMD, L1D_FLUSH);
 		return;
@@ -203,25 +202,31 @@ static void vmx_put(struct mv_vcpu *vcpu)
 
 /* ---- one entry and exit ---- */
 
-static void vmx_run(struct mv_vcpu *vcpu)
+static void vmx_prepare(struct mv_vcpu *vcpu)
 {
 	struct vmx_vcpu *vmx = to_vmx(vcpu);
 	unsigned long cr4 = cr4_read_shadow();
-	unsigned long failed;
 
 	if (unlikely(!vmx->guest_loaded))
 		vmx_switch_to_guest(vmx);
-	if (likely(vcpu->regs_dirty & BIT(MV_LAZY_RIP)))
-		vmcs_write(GUEST_RIP, vcpu->rip);
-	if (unlikely(vcpu->regs_dirty & ~BIT(MV_LAZY_RIP)))
-		vmx_write_dirty_regs(vcpu);
-	vcpu->regs_dirty = 0;
 	/* CR4.PCE can be changed by an IPI while the vCPU is loaded. */
 	if (unlikely(cr4 != vmx->host.cr4)) {
 		vmx->host.cr4 = cr4;
 		vmcs_write(HOST_CR4, cr4);
 	}
-	if (static_branch_unlikely(&vmx_l1d_flush))
+}
+
+static void vmx_run(struct mv_vcpu *vcpu)
+{
+	struct vmx_vcpu *vmx = to_vmx(vcpu);
+	unsigned long failed;
+
+	if (likely(vcpu->regs_dirty & BIT(MV_LAZY_RIP)))
+		vmcs_write(GUEST_RIP, vcpu->rip);
+	if (unlikely(vcpu->regs_dirty & ~BIT(MV_LAZY_RIP)))
+		vmx_write_dirty_regs(vcpu);
+	vcpu->regs_dirty = 0;
+	if (static_branch_unlikely(&vmx_l1d_flush) && vmx_l1d_flush_due(vcpu))
 		vmx_flush_l1d(vcpu);
 	if (vcpu->cr2 != native_read_cr2())
 		native_write_cr2(vcpu->cr2);
@@ -485,6 +490,7 @@ struct mv_backend mv_vmx_backend __refdata = {
 	.dump = vmx_dump,
 	.load = vmx_load,
 	.put = vmx_put,
+	.prepare = vmx_prepare,
 	.run = vmx_run,
 	.cache_reg = vmx_cache_reg,
 	.inject = vmx_inject,
