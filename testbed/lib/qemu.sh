@@ -2,10 +2,11 @@
 # shellcheck shell=bash
 # Debian's QEMU on minivirt, as a judge: firmware, boot loader and a Linux guest in each of the cases.
 
-# MACHINE:IRQCHIP:CPUS[:migrate]. A case takes three times as long on Bochs.
+# MACHINE:IRQCHIP:CPUS[:migrate|:ring]. A case takes three times as long on Bochs.
 QEMU_CASES_SVM=(pc:on:1 pc:split:4 pc:off:1 q35:on:4 q35:split:1 q35:off:1 microvm:on:1 microvm:split:4
-	microvm:off:1 pc:on:1:migrate q35:split:4:migrate)
-QEMU_CASES_VMX=(pc:on:1 q35:split:4 q35:off:1 microvm:on:1 q35:on:1:migrate)
+	microvm:off:1 pc:on:1:migrate q35:split:4:migrate
+	pc:on:4:ring)
+QEMU_CASES_VMX=(pc:on:1 q35:split:4 q35:off:1 microvm:on:1 q35:on:1:migrate pc:on:1:ring)
 
 # qemu_disk KERNELDIR DIR: makes DIR/bzImage, DIR/initrd, and DIR/disk, which boots them by GRUB.
 qemu_disk()
