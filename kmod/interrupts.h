@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* irq/: local APICs, the chips of a VM, routes, irqfds. */
+#ifndef MV_INTERRUPTS_H
+#define MV_INTERRUPTS_H
+
+/* Bits of vcpu->apic_events. */
+#define MV_APIC_INIT 0
+#define MV_APIC_SIPI 1
+
+#define MV_IRQ_SOURCE_USER 0
+#define MV_IRQ_SOURCE_PIT 1
+#define MV_IRQ_SOURCE_IRQFD 2
+
+int mv_irqchip_create(struct mv_vm *vm); /* vm->lock held; no vCPUs yet: else -EINVAL */
+int mv_irqchip_split(struct mv_vm *vm, u64 nr_routes); /* KVM_CAP_SPLIT_IRQCHIP */
+int mv_pit_create(struct mv_vm *vm, const struct kvm_pit_config *cfg);
+void mv_irqchip_destroy(struct mv_vm *vm); /* before the vCPUs */
+/* KVM_IRQ_LINE, KVM_SET_GSI_ROUTING, KVM_SIGNAL_MSI, KVM_GET/SET_IRQCHIP, KVM_GET/SET_PIT2... */
+long mv_irq_vm_ioctl(struct mv_vm *vm, unsigned int nr, unsigned long arg);
+int mv_set_irq(struct mv_vm *vm, u32 gsi, int level, int source); /* <0 masked, 0 coalesced, >0 */
+void mv_irqfd_init_vm(struct mv_vm *vm);
+void mv_irqfd_release_vm(struct mv_vm *vm); /* the VM's own descriptor is closed */
+
+int mv_lapic_create(struct mv_vcpu *vcpu);
+void mv_lapic_destroy(struct mv_vcpu *vcpu);
+void mv_lapic_reset(struct mv_vcpu *vcpu, bool init);
+int mv_lapic_get_state(struct mv_vcpu *vcpu, struct kvm_lapic_state *s);
+int mv_lapic_set_state(struct mv_vcpu *vcpu, const struct kvm_lapic_state *s);
+int mv_lapic_set_base(struct mv_vcpu *vcpu, u64 val, bool host); /* 1: #GP */
+int mv_lapic_msr(struct mv_vcpu *vcpu, u32 msr, u64 *val, bool write); /* x2APIC; 1: #GP */
+u64 mv_lapic_get_tsc_deadline(struct mv_vcpu *vcpu);
+void mv_lapic_set_tsc_deadline(struct mv_vcpu *vcpu, u64 val);
+void mv_lapic_update_cmci(struct mv_vcpu *vcpu); /* IA32_MCG_CAP changed */
+void mv_lapic_set_cr8(struct mv_vcpu *vcpu, u64 val);
+u64 mv_lapic_get_cr8(struct mv_vcpu *vcpu);
+/* An access in the APIC page: true if @gpa is the enabled xAPIC's. As mv_bus_access(). */
+bool mv_lapic_mmio(struct mv_vcpu *vcpu, gpa_t gpa, void *data, int len, bool write);
+bool mv_lapic_mmio_hit(struct mv_vcpu *vcpu, gpa_t gpa);
+void mv_lapic_set_version(struct mv_vcpu *vcpu); /* by its CPUID */
+bool mv_lapic_takes_pic(struct mv_vcpu *vcpu);
+void mv_lapic_written(struct mv_vcpu *vcpu, u32 reg); /* MV_EXIT_APIC_WRITE */
+void mv_lapic_eoi(struct mv_vcpu *vcpu, u8 vector); /* it is over, say so to the IOAPIC */
+void mv_lapic_tell_backend(struct mv_vcpu *vcpu); /* MV_REQ_APIC */
+int mv_set_tpr_reporting(struct mv_vcpu *vcpu, void *buf);
+int mv_set_vapic_addr(struct mv_vcpu *vcpu, void *buf);
+void mv_exit_tpr_access(struct mv_vcpu *vcpu); /* MV_REQ_TPR_ACCESS */
+void mv_vapic_to_guest(struct mv_vcpu *vcpu); /* with vcpu->vapic: before an entry */
+void mv_vapic_from_guest(struct mv_vcpu *vcpu); /* and after an exit */
+bool mv_apic_has_events(struct mv_vcpu *vcpu); /* INIT or SIPI waits */
+int mv_apic_take_events(struct mv_vcpu *vcpu); /* in the run loop */
+int mv_set_pv_eoi(struct mv_vcpu *vcpu, u32 msr, u64 val, bool host);
+void mv_pv_eoi_sync(struct mv_vcpu *vcpu); /* in the vCPU's thread; sleeps */
+void mv_apic_map_update(struct mv_vm *vm); /* a vCPU was added to vm->vcpus; sleeps */
+/* Only with a local APIC: */
+bool mv_irq_pending(struct mv_vcpu *vcpu); /* an interrupt could be taken, RFLAGS.IF apart */
+bool mv_pic_pending(struct mv_vcpu *vcpu); /* one of the PIC could */
+int mv_irq_take(struct mv_vcpu *vcpu); /* interrupt acknowledge: the vector, -1 none */
+/* Before entry: what the backend has to know of requests; @blocked: of none. */
+void mv_irq_tell_backend(struct mv_vcpu *vcpu, bool blocked);
+
+#endif /* MV_INTERRUPTS_H */
