@@ -561,7 +561,7 @@ extern bool mv_apicv;
 
 struct mv_vcpu *mv_loaded_vcpu(void);
 
-/* ---- main.c, vm.c, vcpu.c ---------------------------------------------- */
+/* ---- main.c, vm.c, vcpu.c, run.c --------------------------------------- */
 
 long mv_vm_create(unsigned long type); /* returns a descriptor */
 int mv_vm_count(void);
@@ -571,6 +571,7 @@ int mv_check_extension(struct mv_vm *vm, long cap);
 long mv_vcpu_create(struct mv_vm *vm, unsigned long id); /* returns a descriptor */
 void mv_vcpu_destroy(struct mv_vcpu *vcpu);
 void mv_vcpu_reset(struct mv_vcpu *vcpu, bool init);
+long mv_vcpu_run(struct mv_vcpu *vcpu); /* KVM_RUN */
 bool mv_vcpu_runnable(struct mv_vcpu *vcpu);
 void mv_vcpu_yield(struct mv_vcpu *me);
 bool mv_vcpu_yield_to(struct mv_vcpu *vcpu); /* if it was preempted; true: it runs now */
