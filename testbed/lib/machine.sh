@@ -58,6 +58,8 @@ bochs_model_arguments()
 		# No size in CPUID for the state of PKU, a wrong one with AVX-512; and Linux' memmove() needs
 		# ERMS, which the model's IA32_MISC_ENABLE has off, where there is FSRM.
 		echo -n " clearcpuid=pku,avx512f,fsrm"
+		# The kernel keeps its thunks where kmemleak does not look.
+		[ "$kmemleak" = off ] || echo -n " indirect_target_selection=off"
 		;;
 	esac
 }
