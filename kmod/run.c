@@ -65,11 +65,8 @@ static int handle_requests(struct mv_vcpu *vcpu)
 		mv_backend->update_msr_exits(vcpu);
 	if (mv_take_request(vcpu, MV_REQ_CLOCK))
 		mv_clock_update(vcpu);
-	if (mv_take_request(vcpu, MV_REQ_EVENT) | mv_take_request(vcpu, MV_REQ_NMI)) {
+	if (mv_take_request(vcpu, MV_REQ_EVENT) | mv_take_request(vcpu, MV_REQ_NMI))
 		mv_update_events(vcpu);
-		if (unlikely(vcpu->vapic))
-			mv_vapic_to_guest(vcpu);
-	}
 	return 1;
 }
 
@@ -224,6 +221,8 @@ static int vcpu_loop(struct mv_vcpu *vcpu)
 				return r;
 		}
 		if (likely(vcpu->mp_state == KVM_MP_STATE_RUNNABLE)) {
+			if (unlikely(vcpu->vapic))
+				mv_vapic_to_guest(vcpu);
 			r = vcpu_enter(vcpu);
 			if (unlikely(vcpu->vapic))
 				mv_vapic_from_guest(vcpu);
