@@ -21,6 +21,25 @@ static const struct row *const tables[] = { exit_rows, event_rows, memory_rows, 
 const char *dev_path = "/dev/minivirt";
 int dev;
 bool real_mode;
+int marks; /* samples of each row that are marked for Bochs' debugger */
+
+#define WARM_UP 3 /* samples before them */
+
+/* Does nothing but where Bochs' debugger takes it for its "magic breakpoint". */
+static void magic_break(void)
+{
+	asm volatile("xchg %bx, %bx");
+}
+
+/* Each row has a process, and so a count, of its own. */
+void mark(void)
+{
+	static int nr;
+	int sample = nr++ / 2;
+
+	if (sample >= WARM_UP && sample < WARM_UP + marks)
+		magic_break();
+}
 
 static void usage(FILE *f)
 {
@@ -28,11 +47,13 @@ static void usage(FILE *f)
 		"usage: bench [OPTION]... [ROW...]\n"
 		"       bench --time COMMAND [ARGUMENT...]\n"
 		"\n"
-		"Measure a device that speaks the KVM ABI: all rows, or those named.\n"
+		"Measure a device that speaks the KVM ABI: all rows, or those named, by themselves or\n"
+		"by their group: kernel, user, events, memory, life.\n"
 		"\n"
 		"  --dev PATH    the device (/dev/minivirt)\n"
 		"  --json FILE   write the figures there too\n"
 		"  --real-mode   guests that can run in real mode do\n"
+		"  --marks N     Bochs' debugger stops at the start and the end of N samples of each row\n"
 		"  --list        what rows there are\n"
 		"  --time        print how many ticks COMMAND takes, last on standard output\n");
 }
@@ -42,7 +63,7 @@ static bool wanted(const struct row *row, char **names)
 	if (!*names)
 		return true;
 	for (; *names; names++)
-		if (!strcmp(*names, row->name))
+		if (!strcmp(*names, row->name) || !strcmp(*names, row->group))
 			return true;
 	return false;
 }
@@ -71,8 +92,12 @@ static double measure(const struct row *row)
 	int fds[2];
 	pid_t pid;
 
-	if (!supported(row))
+	if (!supported(row)) {
+		/* Empty samples, so that each row has as many. */
+		for (int i = 0; i < 2 * marks; i++)
+			magic_break();
 		return -1;
+	}
 	fflush(NULL);
 	if (pipe(fds))
 		die("pipe: %s", strerror(errno));
@@ -168,6 +193,7 @@ int main(int argc, char **argv)
 		{ "dev", required_argument, NULL, 'd' },
 		{ "json", required_argument, NULL, 'j' },
 		{ "real-mode", no_argument, NULL, 'r' },
+		{ "marks", required_argument, NULL, 'm' },
 		{ "list", no_argument, NULL, 'l' },
 		{ "time", no_argument, NULL, 't' },
 		{ "help", no_argument, NULL, 'h' },
@@ -187,6 +213,9 @@ int main(int argc, char **argv)
 			break;
 		case 'r':
 			real_mode = true;
+			break;
+		case 'm':
+			marks = atoi(optarg);
 			break;
 		case 'l':
 			list_rows();

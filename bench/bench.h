@@ -87,11 +87,19 @@ __attribute__((noreturn, format(printf, 1, 2))) void die(const char *fmt, ...);
 #define IOCTL(fd, req, arg) checked_ioctl(fd, req, (unsigned long)(arg), #req)
 int checked_ioctl(int fd, unsigned long req, unsigned long arg, const char *name);
 
-/* One tick an instruction in the emulators. LFENCE keeps real processors from overlapping. */
+extern int marks;
+void mark(void);
+
+/*
+ * Called at the start and at the end of each sample. One tick an instruction in the
+ * emulators. LFENCE keeps real processors from overlapping.
+ */
 static inline u64 ticks(void)
 {
 	u32 lo, hi;
 
+	if (marks)
+		mark();
 	asm volatile("lfence; rdtsc; lfence" : "=a"(lo), "=d"(hi) : : "memory");
 	return lo | (u64)hi << 32;
 }

@@ -47,11 +47,10 @@ static u64 batch(struct vm *vm, const struct row *row, u64 count)
 static double kernel_exit(const struct row *row)
 {
 	struct vm *vm = loop_vm(row);
-	double r = batch(vm, row, 2 * BATCH);
+	u64 shorter = batch(vm, row, BATCH), longer = batch(vm, row, 2 * BATCH);
 
-	r -= batch(vm, row, BATCH);
 	vm_free(vm);
-	return r / BATCH;
+	return (double)(s64)(longer - shorter) / BATCH;
 }
 
 /* An operation of userspace: one KVM_RUN, system call included. */

@@ -33,12 +33,8 @@
 		.code16 = name##_16, .end16 = name##_16_end,                             \
 	}
 
-/*
- * RBP operations, then the exit that ends the batch. At the first instruction
- * Bochs' debugger stops.
- */
+/* RBP operations, then the exit that ends the batch. */
 #define LOOP(op)                                                                         \
-	"	xchg %bx, %bx\n"                                                         \
 	"1:	" op "\n"                                                                \
 	"	sub $1, %ebp\n"                                                          \
 	"	jnz 1b\n"                                                                \
