@@ -133,9 +133,7 @@ int mv_get_xcrs(struct mv_vcpu *vcpu, void *buf)
 {
 	struct kvm_xcrs *xcrs = buf;
 
-	if (!boot_cpu_has(X86_FEATURE_XSAVE))
-		return -EINVAL;
-	xcrs->nr_xcrs = 1;
+	xcrs->nr_xcrs = boot_cpu_has(X86_FEATURE_XSAVE);
 	xcrs->xcrs[0].xcr = XCR_XFEATURE_ENABLED_MASK;
 	xcrs->xcrs[0].value = vcpu->xcr0;
 	return 0;

@@ -401,6 +401,8 @@ TEST(bad_xsave_is_refused)
 	struct vcpu *vcpu = long_mode_vcpu();
 	struct kvm_xsave good, bad;
 
+	/* Without XSAVE the area has no header. */
+	REQUIRE_CAP(vcpu->vm->dev, KVM_CAP_XCRS);
 	IOCTL(vcpu->fd, KVM_GET_XSAVE, &good);
 	good.region[XSAVE_XSTATE_BV] |= 3;
 	bad = good;

@@ -51,13 +51,14 @@ bochs_rom()
 bochs_model_arguments()
 {
 	[ -n "$cpu_model" ] || return 0
-	# Later models announce GHz in CPUID leaf 15h, whatever "ips" says.
-	echo -n " tsc_early_khz=100000"
+	# Later models announce GHz in CPUID leaf 15h, whatever "ips" says. They have the compacted form of
+	# XSAVE, with the upper halves of YMM registers in the wrong place, over the header.
+	echo -n " tsc_early_khz=100000 clearcpuid=xsaves,xsavec"
 	case $cpu_model in
 	corei7_icelake_*)
 		# No size in CPUID for the state of PKU, a wrong one with AVX-512; and Linux' memmove() needs
 		# ERMS, which the model's IA32_MISC_ENABLE has off, where there is FSRM.
-		echo -n " clearcpuid=pku,avx512f,fsrm"
+		echo -n ",pku,avx512f,fsrm"
 		# The kernel keeps its thunks where kmemleak does not look.
 		[ "$kmemleak" = off ] || echo -n " indirect_target_selection=off"
 		;;
