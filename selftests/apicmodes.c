@@ -455,4 +455,64 @@ TEST(a_debugger_holds_interrupts_back)
 	RUN_DONE(vcpu);
 }
 
+/* ---- interrupts wait for IF, whatever the host does meanwhile ---- */
+
+static u64 a_few_host_ticks; /* in counts of the TSC; set before the guest is made */
+
+static void let_the_host_interrupt(void)
+{
+	u64 end = rdtsc() + a_few_host_ticks;
+
+	while (rdtsc() < end)
+		;
+}
+
+static void end_early(struct ex_frame *frame)
+{
+	u32 before = nr_log;
+
+	log_irq(frame);
+	let_the_host_interrupt();
+	GUEST_ASSERT_EQ(nr_log, before + 1);
+}
+
+static void wait_for_if(void)
+{
+	log_all();
+	enable_x2apic();
+	let_in(); /* IF was 1, and is 0 without an exit */
+	for (int i = 0; i < 4; i++) {
+		nr_log = 0;
+		x2apic_write(APIC_SELF_IPI, 0x52);
+		let_the_host_interrupt();
+		GUEST_ASSERT_EQ(nr_log, 0);
+		GUEST_ASSERT_EQ(let_in(), 1);
+	}
+	/* One that waits for the EOI of another, and then for the end of its handler. */
+	guest_handlers[0x91] = end_early;
+	for (int i = 0; i < 4; i++) {
+		GUEST_SYNC(0); /* the host sends 0x52 and 0x91 */
+		GUEST_ASSERT_EQ(let_in(), 2);
+		GUEST_ASSERT_EQ(log_vector[0], 0x91);
+		GUEST_ASSERT_EQ(log_vector[1], 0x52);
+	}
+	GUEST_DONE();
+}
+
+TEST(requests_wait_while_the_host_is_interrupted)
+{
+	struct vcpu *vcpu = vcpu_create(vm_create());
+	struct vm *vm;
+
+	a_few_host_ticks = 30ull * IOCTL(vcpu->fd, KVM_GET_TSC_KHZ, 0);
+	vm = vm_create_with_irqchip();
+	vcpu = vcpu_add(vm, wait_for_if);
+	for (int i = 0; i < 4; i++) {
+		RUN_SYNC(vcpu);
+		send_msi(vm, 0x52);
+		send_msi(vm, 0x91);
+	}
+	RUN_DONE(vcpu);
+}
+
 TEST_MAIN

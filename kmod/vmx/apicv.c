@@ -21,9 +21,16 @@ static struct page *apic_access_page __ro_after_init;
  * interrupts is Bochs 2.7, and it has two faults there: an exit in the middle of
  * the delivery tells another event than this one in the IDT-vectoring
  * information; and a host interrupt makes it deliver a virtual interrupt that is
- * pending although RFLAGS.IF is 0.
+ * pending although RFLAGS.IF is 0.  So none may become pending then: not at
+ * entry, not by a self-IPI, not by the EOI of another.
  */
 static bool bochs __ro_after_init;
+
+/* In x2APIC mode, by its own register. */
+bool __init vmx_passes_self_ipi(void)
+{
+	return !bochs;
+}
 
 int __init vmx_setup_apicv(struct mv_backend *backend)
 {
@@ -74,16 +81,43 @@ u32 vmx_apic_controls(struct mv_vcpu *vcpu)
 	return cpu2;
 }
 
-void vmx_update_apic(struct mv_vcpu *vcpu, u8 isr, const unsigned long *eoi_vectors)
+static void write_eoi_exits(const unsigned long *eoi_vectors, unsigned long all)
 {
 	int i;
 
+	/* An EOI with nothing in service is taken for one of vector 0. */
+	vmcs_write(EOI_EXIT_BITMAP0, (READ_ONCE(eoi_vectors[0]) | all) & ~1ul);
+	for (i = 1; i < 256 / 64; i++)
+		vmcs_write(EOI_EXIT_BITMAP0 + 2 * i, READ_ONCE(eoi_vectors[i]) | all);
+}
+
+void vmx_update_apic(struct mv_vcpu *vcpu, u8 isr, const unsigned long *eoi_vectors)
+{
 	vmx_write_cpu2(vcpu);
 	vmcs_write(GUEST_INTR_STATUS, isr << 8); /* SVI; RVI is 0 */
-	/* An EOI with nothing in service is taken for one of vector 0. */
-	vmcs_write(EOI_EXIT_BITMAP0, READ_ONCE(eoi_vectors[0]) & ~1ul);
-	for (i = 1; i < 256 / 64; i++)
-		vmcs_write(EOI_EXIT_BITMAP0 + 2 * i, READ_ONCE(eoi_vectors[i]));
+	to_vmx(vcpu)->all_eois_exit = false;
+	write_eoi_exits(eoi_vectors, 0);
+}
+
+/* For Bochs: while RFLAGS.IF is 0. */
+static void keep_from_pending(struct mv_vcpu *vcpu, u8 irr)
+{
+	struct vmx_vcpu *vmx = to_vmx(vcpu);
+	int row, vectors = 0;
+
+	if (!irr)
+		return;
+	/* With interrupt-window exiting nothing is pending. */
+	if (!mv_call(irq_allowed)(vcpu))
+		mv_call(irq_window)(vcpu, true);
+	/* One that waits for the end of another: not before it has been looked at. */
+	for (row = 0; row < 8; row++)
+		vectors += hweight32(lapic_reg(vcpu->lapic, APIC_IRR + row * 0x10) |
+				     lapic_reg(vcpu->lapic, APIC_ISR + row * 0x10));
+	if (vectors > 1 && !vmx->all_eois_exit) {
+		vmx->all_eois_exit = true;
+		write_eoi_exits(vcpu->vm->eoi_vectors, ~0ul);
+	}
 }
 
 void vmx_set_rvi(struct mv_vcpu *vcpu, u8 irr)
@@ -92,9 +126,15 @@ void vmx_set_rvi(struct mv_vcpu *vcpu, u8 irr)
 
 	if ((u8)status != irr)
 		vmcs_write(GUEST_INTR_STATUS, (status & 0xff00) | irr);
-	/* With interrupt-window exiting nothing is pending. */
-	if (bochs && irr && !mv_call(irq_allowed)(vcpu))
-		mv_call(irq_window)(vcpu, true);
+	if (bochs)
+		keep_from_pending(vcpu, irr);
+}
+
+void vmx_decode_eoi(struct mv_vcpu *vcpu)
+{
+	vcpu->exit.apic = vmcs_read(EXIT_QUALIFICATION);
+	if (bochs)
+		mv_lapic_changed(vcpu->lapic);
 }
 
 /* The IDT-vectoring information, which is valid. */

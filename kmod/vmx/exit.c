@@ -244,8 +244,10 @@ void vmx_decode_exit(struct vmx_vcpu *vmx)
 		vmx_requeue_event(vmx);
 		break;
 	case MV_EXIT_APIC_WRITE:
-	case MV_EXIT_EOI:
 		exit->apic = vmcs_read(EXIT_QUALIFICATION);
+		break;
+	case MV_EXIT_EOI:
+		vmx_decode_eoi(&vmx->vcpu);
 		break;
 	case MV_EXIT_TASK_SWITCH:
 	case MV_EXIT_UNKNOWN:

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* MSRs that the VMX backend holds for the guest, and the bitmaps of those that make no exit. */
-#include <linux/bitmap.h>
 #include <linux/mm.h>
 #include <asm/apicdef.h>
 #include <asm/msr.h>
@@ -113,8 +112,6 @@ static const u16 x2apic_reads[] __initconst = {
 	APIC_TDCR,
 };
 
-static const u16 x2apic_writes[] __initconst = { APIC_TASKPRI, APIC_EOI, APIC_SELF_IPI };
-
 /* Which bitmap: a sum of these */
 #define BITMAP_X2APIC 1 /* the processor virtualizes the local APIC's */
 #define BITMAP_SPEC_CTRL 2 /* the guest's IA32_SPEC_CTRL is switched */
@@ -154,8 +151,10 @@ static void __init fill(int which)
 		pass(which, APIC_BASE_MSR + (x2apic_reads[i] >> 4), READS);
 	for (i = 0; i < 3 * 8; i++) /* ISR, TMR, IRR */
 		pass(which, APIC_BASE_MSR + (APIC_ISR >> 4) + i, READS);
-	for (i = 0; i < ARRAY_SIZE(x2apic_writes); i++)
-		pass(which, APIC_BASE_MSR + (x2apic_writes[i] >> 4), WRITES);
+	pass(which, APIC_BASE_MSR + (APIC_TASKPRI >> 4), WRITES);
+	pass(which, APIC_BASE_MSR + (APIC_EOI >> 4), WRITES);
+	if (vmx_passes_self_ipi())
+		pass(which, APIC_BASE_MSR + (APIC_SELF_IPI >> 4), WRITES);
 }
 
 int __init vmx_alloc_msr_bitmaps(void)

@@ -427,9 +427,9 @@ static int __init vmx_setup(void)
 
 	r = vmx_alloc_vmxon();
 	if (!r)
-		r = vmx_alloc_msr_bitmaps();
-	if (!r)
 		r = vmx_setup_apicv(&mv_vmx_backend);
+	if (!r)
+		r = vmx_alloc_msr_bitmaps();
 	if (!r)
 		r = vmx_setup_l1tf();
 	if (r) {

@@ -42,6 +42,7 @@ struct vmx_vcpu {
 	u16 vpid;
 	u32 cpu_ctl, cpu2; /* processor-based controls as written */
 	u8 tpr_threshold; /* as written */
+	bool all_eois_exit;
 	struct vmx_host_state host;
 };
 
@@ -122,6 +123,7 @@ void vmx_write_dirty_regs(struct mv_vcpu *vcpu);
 void vmx_dump(struct mv_vcpu *vcpu);
 
 /* apicv.c */
+bool vmx_passes_self_ipi(void);
 int vmx_setup_apicv(struct mv_backend *backend);
 void vmx_free_apicv(void);
 void vmx_init_apic(struct vmx_vcpu *vmx);
@@ -130,6 +132,7 @@ void vmx_update_apic(struct mv_vcpu *vcpu, u8 isr, const unsigned long *eoi_vect
 void vmx_set_rvi(struct mv_vcpu *vcpu, u8 irr);
 u32 vmx_vectoring_info(struct mv_vcpu *vcpu, u32 info);
 void vmx_update_cr8_intercept(struct mv_vcpu *vcpu, int tpr);
+void vmx_decode_eoi(struct mv_vcpu *vcpu);
 void vmx_decode_apic_access(struct mv_vcpu *vcpu);
 
 /* exit.c */
