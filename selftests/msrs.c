@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Model-specific registers, through KVM_GET/SET_MSRS and through the guest. */
+#include <asm/prctl.h>
 #include <fcntl.h>
+#include <sched.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 #include "test.h"
 
 #define MSR_TSC 0x10
@@ -367,6 +371,87 @@ TEST(tsc_aux_is_what_rdtscp_gives)
 	RUN_SYNC(vcpu);
 	EXPECT_EQ(0x5678, vcpu_get_msr(vcpu, MSR_TSC_AUX));
 	RUN_DONE(vcpu);
+}
+
+static bool with_tsc_aux; /* set before the guest is made */
+
+static void change_all(void)
+{
+	for (u64 i = 1;; i++) {
+		wrmsr(MSR_STAR, i << 48 | (u64)SEL_CODE << 32);
+		wrmsr(MSR_LSTAR, i << 12);
+		wrmsr(MSR_FMASK, i);
+		wrmsr(MSR_FS_BASE, i << 13);
+		wrmsr(MSR_GS_BASE, i << 14);
+		wrmsr(MSR_KERNEL_GS_BASE, i << 15);
+		if (with_tsc_aux)
+			wrmsr(MSR_TSC_AUX, i << 16);
+		GUEST_SYNC(i);
+		GUEST_ASSERT_EQ(rdmsr(MSR_STAR), i << 48 | (u64)SEL_CODE << 32);
+		GUEST_ASSERT_EQ(rdmsr(MSR_LSTAR), i << 12);
+		GUEST_ASSERT_EQ(rdmsr(MSR_FMASK), i);
+		GUEST_ASSERT_EQ(rdmsr(MSR_FS_BASE), i << 13);
+		GUEST_ASSERT_EQ(rdmsr(MSR_GS_BASE), i << 14);
+		GUEST_ASSERT_EQ(rdmsr(MSR_KERNEL_GS_BASE), i << 15);
+		if (with_tsc_aux)
+			GUEST_ASSERT_EQ(rdmsr(MSR_TSC_AUX), i << 16);
+	}
+}
+
+struct thread_state {
+	u64 fs_base, gs_base;
+	u16 gs, ds, es;
+	u32 tsc_aux;
+};
+
+static struct thread_state thread_state(void)
+{
+	struct thread_state s = { 0 };
+
+	/* System calls: they need STAR, LSTAR and FMASK. */
+	syscall(SYS_arch_prctl, ARCH_GET_FS, &s.fs_base);
+	syscall(SYS_arch_prctl, ARCH_GET_GS, &s.gs_base);
+	asm volatile("mov %%gs, %0; mov %%ds, %1; mov %%es, %2"
+		     : "=r"(s.gs), "=r"(s.ds), "=r"(s.es));
+	if (with_tsc_aux)
+		asm volatile("rdtscp" : "=c"(s.tsc_aux) : : "rax", "rdx");
+	return s;
+}
+
+TEST(the_thread_keeps_its_own)
+{
+	static const u64 user_ds = 0x2b; /* __USER_DS of 64-bit Linux */
+	struct thread_state before, after;
+	struct vcpu *vcpu;
+	cpu_set_t cpus;
+
+	/* IA32_TSC_AUX is the CPU's. */
+	CPU_ZERO(&cpus);
+	CPU_SET(sched_getcpu(), &cpus);
+	ASSERT_EQ(0, sched_setaffinity(0, sizeof(cpus), &cpus));
+	vcpu = vcpu_create(vm_create());
+	with_tsc_aux = listed(msr_list(vcpu->vm->dev), MSR_TSC_AUX);
+	vcpu = vcpu_add(vm_create(), change_all);
+
+	for (u64 i = 1; i <= 40; i++) {
+		/* A base, or selectors, which bring a base of their own */
+		if (i & 1) {
+			asm volatile("mov %0, %%gs; mov %0, %%ds; mov %0, %%es" : : "r"(0ull));
+			syscall(SYS_arch_prctl, ARCH_SET_GS, i << 20);
+		} else {
+			asm volatile("mov %0, %%gs; mov %0, %%ds; mov %0, %%es" : : "r"(user_ds));
+		}
+		before = thread_state();
+		EXPECT_EQ(i & 1 ? i << 20 : 0, before.gs_base);
+		EXPECT_EQ(i, RUN_SYNC(vcpu));
+		after = thread_state();
+		EXPECT_EQ(before.fs_base, after.fs_base);
+		EXPECT_EQ(before.gs_base, after.gs_base);
+		EXPECT_EQ(before.gs, after.gs);
+		EXPECT_EQ(before.ds, after.ds);
+		EXPECT_EQ(before.es, after.es);
+		EXPECT_EQ(before.tsc_aux, after.tsc_aux);
+	}
 }
 
 TEST(apic_base_is_one_with_sregs)

@@ -86,3 +86,17 @@ SYM_INNER_LABEL_ALIGN(vmx_exit_entry, SYM_L_GLOBAL)
 	pop	%rbp
 	RET
 SYM_FUNC_END(vmx_enter)
+
+/*
+ * u64 vmx_swap_gs_base(u64 base)
+ *
+ * For the time between the two SWAPGS the kernel's GS base is not in place: an
+ * NMI or machine check brings its own, and what else may come is held off.
+ */
+SYM_FUNC_START(vmx_swap_gs_base)
+	swapgs
+	rdgsbase %rax
+	wrgsbase %rdi
+	swapgs
+	RET
+SYM_FUNC_END(vmx_swap_gs_base)

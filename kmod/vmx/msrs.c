@@ -81,8 +81,10 @@ int vmx_set_msr(struct mv_vcpu *vcpu, u32 msr, u64 val)
 		return 0;
 	case MSR_TSC_AUX:
 		vcpu->msr.tsc_aux = val;
-		if (vmx->tsc_aux_loaded)
+		if (vmx->guest_loaded && mv_guest_has(vcpu, X86_FEATURE_RDTSCP)) {
 			wrmsrl(msr, val);
+			vmx->tsc_aux_loaded = true;
+		}
 		return 0;
 	case MSR_KERNEL_GS_BASE:
 		vcpu->msr.kernel_gs_base = val;

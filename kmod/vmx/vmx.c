@@ -109,10 +109,38 @@ static void vmx_load_syscall_msrs(struct vmx_vcpu *vmx)
 {
 	struct mv_msr_state *msr = &vmx->vcpu.msr;
 
-	wrmsrl(MSR_STAR, msr->star);
-	wrmsrl(MSR_LSTAR, msr->lstar);
-	wrmsrl(MSR_SYSCALL_MASK, msr->fmask);
+	if (msr->star != host_star)
+		wrmsrl(MSR_STAR, msr->star);
+	if (msr->lstar != host_lstar)
+		wrmsrl(MSR_LSTAR, msr->lstar);
+	if (msr->fmask != host_fmask)
+		wrmsrl(MSR_SYSCALL_MASK, msr->fmask);
 	vmx->syscall_msrs_loaded = true;
+}
+
+static void vmx_unload_syscall_msrs(struct vmx_vcpu *vmx)
+{
+	struct mv_msr_state *msr = &vmx->vcpu.msr;
+
+	if (msr->star != host_star)
+		wrmsrl(MSR_STAR, host_star);
+	if (msr->lstar != host_lstar)
+		wrmsrl(MSR_LSTAR, host_lstar);
+	if (msr->fmask != host_fmask)
+		wrmsrl(MSR_SYSCALL_MASK, host_fmask);
+	vmx->syscall_msrs_loaded = false;
+}
+
+/* Sets MSR_KERNEL_GS_BASE and returns what it was; interrupts are off. */
+static u64 vmx_swap_kernel_gs_base(u64 base)
+{
+	u64 old;
+
+	if (static_cpu_has(X86_FEATURE_FSGSBASE))
+		return vmx_swap_gs_base(base);
+	rdmsrl(MSR_KERNEL_GS_BASE, old);
+	wrmsrl(MSR_KERNEL_GS_BASE, base);
+	return old;
 }
 
 /*
@@ -143,12 +171,11 @@ static noinline void vmx_switch_to_guest(struct vmx_vcpu *vmx)
 	store_ldt(host->ldt_sel);
 	host->debugctl = get_debugctlmsr();
 
-	rdmsrl(MSR_KERNEL_GS_BASE, host->kernel_gs_base);
-	wrmsrl(MSR_KERNEL_GS_BASE, vcpu->msr.kernel_gs_base);
+	host->kernel_gs_base = vmx_swap_kernel_gs_base(vcpu->msr.kernel_gs_base);
 	if (vmx_guest_uses_syscall(vcpu))
 		vmx_load_syscall_msrs(vmx);
-	if (mv_guest_has(vcpu, X86_FEATURE_RDTSCP)) {
-		rdmsrl(MSR_TSC_AUX, host->tsc_aux);
+	if (mv_guest_has(vcpu, X86_FEATURE_RDTSCP) &&
+	    vcpu->msr.tsc_aux != this_cpu_read(vmx_host_tsc_aux)) {
 		wrmsrl(MSR_TSC_AUX, vcpu->msr.tsc_aux);
 		vmx->tsc_aux_loaded = true;
 	}
@@ -158,18 +185,17 @@ static noinline void vmx_switch_to_guest(struct vmx_vcpu *vmx)
 static noinline void vmx_switch_to_host(struct vmx_vcpu *vmx)
 {
 	struct vmx_host_state *host = &vmx->host;
+	unsigned long flags;
 
-	if (vmx->syscall_msrs_loaded) {
-		wrmsrl(MSR_STAR, host_star);
-		wrmsrl(MSR_LSTAR, host_lstar);
-		wrmsrl(MSR_SYSCALL_MASK, host_fmask);
-		vmx->syscall_msrs_loaded = false;
-	}
+	if (vmx->syscall_msrs_loaded)
+		vmx_unload_syscall_msrs(vmx);
 	if (vmx->tsc_aux_loaded) {
-		wrmsrl(MSR_TSC_AUX, host->tsc_aux);
+		wrmsrl(MSR_TSC_AUX, this_cpu_read(vmx_host_tsc_aux));
 		vmx->tsc_aux_loaded = false;
 	}
-	rdmsrl(MSR_KERNEL_GS_BASE, vmx->vcpu.msr.kernel_gs_base);
+	local_irq_save(flags);
+	vmx->vcpu.msr.kernel_gs_base = vmx_swap_kernel_gs_base(host->kernel_gs_base);
+	local_irq_restore(flags);
 	if (unlikely(host->fs_sel | host->gs_sel | host->ds_sel | host->es_sel | host->ldt_sel)) {
 		if (host->ldt_sel)
 			asm volatile("lldt %0" : : "m"(host->ldt_sel));
@@ -178,8 +204,8 @@ static noinline void vmx_switch_to_host(struct vmx_vcpu *vmx)
 		loadsegment(fs, host->fs_sel);
 		x86_fsbase_write_cpu(host->fs_base);
 		load_gs_index(host->gs_sel);
+		wrmsrl(MSR_KERNEL_GS_BASE, host->kernel_gs_base);
 	}
-	wrmsrl(MSR_KERNEL_GS_BASE, host->kernel_gs_base);
 
 	/* VM exit leaves GDTR with a limit of 0xffff, TR with one of 0x67. SDM 28.5.2, 28.5.3. */
 	load_fixmap_gdt(smp_processor_id());

@@ -27,7 +27,6 @@ struct vmx_host_state {
 	u16 fs_sel, gs_sel, ds_sel, es_sel, ldt_sel;
 	u64 debugctl;
 	u64 kernel_gs_base;
-	u64 tsc_aux;
 };
 
 struct vmx_vcpu {
@@ -75,8 +74,11 @@ extern const char vmx_exit_entry[]; /* entry.S: HOST_RIP */
 
 /* entry.S: 0 after a VM exit; 1 when VMLAUNCH or VMRESUME itself failed. */
 unsigned long vmx_enter(u64 *gpr, unsigned long *host_rsp, bool launched);
+/* entry.S: sets the base that SWAPGS brings in; returns what it was. With interrupts off. */
+u64 vmx_swap_gs_base(u64 base);
 
 /* caps.c */
+DECLARE_PER_CPU(u64, vmx_host_tsc_aux); /* which does not change */
 int vmx_setup_caps(struct mv_backend *backend);
 int vmx_cpu_enable(void);
 void vmx_cpu_disable(void);
