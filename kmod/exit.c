@@ -452,8 +452,7 @@ static bool ring_doorbell(struct mv_vcpu *vcpu)
 
 	return mv_backend->fault_has_len && exit->fault.access == MV_ACCESS_WRITE &&
 	       !exit->fault.in_walk && !vcpu->pending.any &&
-	       !mv_lapic_mmio_hit(vcpu, exit->fault.gpa) &&
-	       !mv_bus_access(vcpu, MV_MMIO_BUS, exit->fault.gpa, 0, NULL, true);
+	       mv_bus_ring(vcpu, exit->fault.gpa);
 }
 
 /**

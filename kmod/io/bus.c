@@ -152,8 +152,8 @@ static noinline const struct mv_bus_range *last_up_to(const struct mv_bus *bus, 
 }
 
 /* Where this vCPU has found a device is where it mostly finds the next one. */
-static const struct mv_bus_range *search(struct mv_vcpu *vcpu, enum mv_bus_id id,
-					 const struct mv_bus *bus, u64 addr)
+static __always_inline const struct mv_bus_range *
+search(struct mv_vcpu *vcpu, enum mv_bus_id id, const struct mv_bus *bus, u64 addr)
 {
 	/* The index may be of another table: 0, then, if this one has not so many. */
 	unsigned long i = array_index_nospec(vcpu->bus_index[id], bus->nr + 1);
@@ -179,7 +179,7 @@ int mv_bus_access(struct mv_vcpu *vcpu, enum mv_bus_id id, u64 addr, int len, vo
 	if (!bus)
 		goto unlock;
 	for (r = search(vcpu, id, bus, addr); r->reach > addr; r--) {
-		if (r->len ? !len || addr + len > r->addr + r->len : addr != r->addr)
+		if (r->len ? addr + len > r->addr + r->len : addr != r->addr)
 			continue;
 		dev = READ_ONCE(r->dev);
 		if (!dev)
@@ -194,6 +194,36 @@ int mv_bus_access(struct mv_vcpu *vcpu, enum mv_bus_id id, u64 addr, int len, vo
 unlock:
 	rcu_read_unlock();
 	return ret;
+}
+
+/*
+ * A write whose length nobody has looked at, for a device that takes any: only
+ * eventfds are registered so, and what is written does not matter to them.
+ */
+bool mv_bus_ring(struct mv_vcpu *vcpu, u64 addr)
+{
+	const struct mv_bus_range *r;
+	struct mv_io_device *dev;
+	struct mv_bus *bus;
+	bool rung = false;
+
+	rcu_read_lock();
+	bus = rcu_dereference(vcpu->vm->bus[MV_MMIO_BUS]);
+	if (!bus)
+		goto unlock;
+	for (r = search(vcpu, MV_MMIO_BUS, bus, addr); r->reach > addr; r--) {
+		if (r->len || r->addr != addr)
+			continue;
+		dev = READ_ONCE(r->dev);
+		if (!dev)
+			continue;
+		mv_ioeventfd_signal(dev);
+		rung = true;
+		break;
+	}
+unlock:
+	rcu_read_unlock();
+	return rung;
 }
 
 /* The VM is on its way out; the devices that nobody else frees go with it. */

@@ -23,6 +23,11 @@ static struct mv_ioeventfd *to_ioeventfd(const struct mv_io_device *dev)
 	return container_of(dev, struct mv_ioeventfd, dev);
 }
 
+void mv_ioeventfd_signal(const struct mv_io_device *dev)
+{
+	mv_eventfd_signal(to_ioeventfd(dev)->eventfd);
+}
+
 static int ioeventfd_write(struct mv_io_device *dev, struct mv_vcpu *vcpu, u64 addr, int len,
 			   const void *data)
 {
