@@ -46,7 +46,7 @@ EOF
 # stage_qemu [--stock] [--guest KERNEL] CASE...
 stage_qemu()
 {
-	local module="minivirt kvm_node=1" name=qemu guest=$kernel cases=() options=() limit=600 f status=0
+	local module="minivirt kvm_node=1" name=qemu guest=$kernel cases=() options=() limit=300 f status=0
 	while [[ ${1:-} == --* ]]; do
 		case $1 in
 		--stock) module=$kvm name="qemu on stock KVM" options+=(--without-module) ;;
