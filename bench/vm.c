@@ -18,10 +18,6 @@ GUEST64(eoi_handler,
 
 #define HANDLER_GPA 0x3000
 #define RUN_CODE_MAX 0x1000
-#define SEL_CODE 0x8
-#define SEL_DATA 0x10
-#define PTE_P_W 3ull
-#define PTE_PS 0x80ull
 
 void die(const char *fmt, ...)
 {
@@ -106,60 +102,19 @@ void *map_memory(size_t size, int advice)
 
 void vm_set_slot(struct vm *vm, u32 slot, u64 gpa, u64 size, void *hva, u32 flags)
 {
-	struct kvm_userspace_memory_region region = {
-		.slot = slot,
-		.flags = flags,
-		.guest_phys_addr = gpa,
-		.memory_size = size,
-		.userspace_addr = (uintptr_t)hva,
-	};
-
-	IOCTL(vm->fd, KVM_SET_USER_MEMORY_REGION, &region);
+	if (set_memory_region(vm->fd, slot, gpa, size, hva, flags))
+		die("KVM_SET_USER_MEMORY_REGION: %s", strerror(errno));
 }
 
-/* Identity-mapped, the first 4 GiB by pages of 2 MiB. */
 static void write_tables(struct vm *vm)
 {
-	u64 *pml4 = (u64 *)(vm->ram + PML4_GPA), *pdpt = pml4 + 512, *pd = pdpt + 512;
-	u64 *gdt = (u64 *)(vm->ram + GDT_GPA), *idt = (u64 *)(vm->ram + IDT_GPA);
+	u64 *idt = (u64 *)(vm->ram + IDT_GPA);
 
-	pml4[0] = (PML4_GPA + 0x1000) | PTE_P_W;
-	for (u64 i = 0; i < 4; i++)
-		pdpt[i] = (PML4_GPA + 0x2000 + i * 0x1000) | PTE_P_W;
-	for (u64 i = 0; i < 4 * 512; i++)
-		pd[i] = i << 21 | PTE_PS | PTE_P_W;
-	gdt[SEL_CODE / 8] = 0x00af9b000000ffff;
-	gdt[SEL_DATA / 8] = 0x00cf93000000ffff;
+	write_page_tables((u64 *)(vm->ram + PML4_GPA), PML4_GPA, PTE_P | PTE_W);
+	write_descriptors((u64 *)(vm->ram + GDT_GPA));
 	for (int i = 0; i < 256; i++)
 		idt[2 * i] = HANDLER_GPA | (u64)SEL_CODE << 16 | 0x8eull << 40;
 	memcpy(vm->ram + HANDLER_GPA, eoi_handler.code64, eoi_handler.end64 - eoi_handler.code64);
-}
-
-static void set_long_mode(struct kvm_sregs *s)
-{
-	struct kvm_segment code = {
-		.selector = SEL_CODE, .limit = 0xffffffff, .type = 11,
-		.present = 1, .s = 1, .g = 1, .l = 1,
-	};
-	struct kvm_segment data = {
-		.selector = SEL_DATA, .limit = 0xffffffff, .type = 3,
-		.present = 1, .s = 1, .g = 1, .db = 1,
-	};
-
-	s->cs = code;
-	s->ds = data;
-	s->es = data;
-	s->fs = data;
-	s->gs = data;
-	s->ss = data;
-	s->tr = (struct kvm_segment) { .limit = 103, .type = 11, .present = 1 };
-	s->ldt = (struct kvm_segment) { .unusable = 1, .type = 2 };
-	s->gdt = (struct kvm_dtable) { .base = GDT_GPA, .limit = 0x17 };
-	s->idt = (struct kvm_dtable) { .base = IDT_GPA, .limit = 0xfff };
-	s->cr0 = 0x80050033; /* PG, AM, WP, NE, ET, MP, PE */
-	s->cr3 = PML4_GPA;
-	s->cr4 = 0x620; /* PAE, OSFXSR, OSXMMEXCPT */
-	s->efer = 0xd01; /* SCE, LME, LMA, NXE */
 }
 
 /* The local APIC as a guest would have set it up: on, its timer in TSC-deadline mode. */
@@ -197,7 +152,9 @@ static void add_vcpu(struct vm *vm, int i)
 		sregs.ds.base = MMIO_GPA;
 		sregs.ds.selector = MMIO_GPA >> 4;
 	} else {
-		set_long_mode(&sregs);
+		set_long_mode(&sregs, PML4_GPA);
+		sregs.gdt = (struct kvm_dtable) { .base = GDT_GPA, .limit = 0x17 };
+		sregs.idt = (struct kvm_dtable) { .base = IDT_GPA, .limit = 0xfff };
 	}
 	if (vm->flags & VM_X2APIC)
 		sregs.apic_base |= 1 << 10;

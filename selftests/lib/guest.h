@@ -14,14 +14,7 @@
 #ifndef SELFTESTS_GUEST_H
 #define SELFTESTS_GUEST_H
 
-#include <stdbool.h>
-#include <stdint.h>
-
-typedef uint8_t u8;
-typedef uint16_t u16;
-typedef uint32_t u32;
-typedef uint64_t u64;
-typedef int64_t s64;
+#include "setup.h"
 
 /* Guest-physical layout; the image lies at 4 MiB, where the linker puts it. */
 #define GPA_GDT 0x1000
@@ -36,8 +29,7 @@ typedef int64_t s64;
 #define RAM_SIZE 0x800000
 #define GPA_MMIO 0xd0000000 /* never memory; mapped in 64-bit guests */
 
-#define SEL_CODE 0x08
-#define SEL_DATA 0x10
+/* SEL_CODE and SEL_DATA, those of ring 0, are in setup.h. */
 #define SEL_UCODE 0x1b
 #define SEL_UDATA 0x23
 #define SEL_CODE32 0x28
@@ -241,14 +233,6 @@ static inline u64 pte_gpa(u64 gva)
 {
 	return GPA_PML4 + 6 * 0x1000 + gva / 0x1000 * 8;
 }
-
-#define PTE_P (1ull << 0)
-#define PTE_W (1ull << 1)
-#define PTE_U (1ull << 2)
-#define PTE_A (1ull << 5)
-#define PTE_D (1ull << 6)
-#define PTE_PS (1ull << 7)
-#define PTE_NX (1ull << 63)
 
 /*
  * A 16-bit or 32-bit guest (or one of 64-bit assembly) as bytes of the program:

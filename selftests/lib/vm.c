@@ -90,15 +90,7 @@ struct vm *vm_create_empty(void)
 
 int vm_set_slot(struct vm *vm, u32 slot, u64 gpa, u64 size, void *hva, u32 flags)
 {
-	struct kvm_userspace_memory_region region = {
-		.slot = slot,
-		.flags = flags,
-		.guest_phys_addr = gpa,
-		.memory_size = size,
-		.userspace_addr = (uintptr_t)hva,
-	};
-
-	return ioctl(vm->fd, KVM_SET_USER_MEMORY_REGION, &region);
+	return set_memory_region(vm->fd, slot, gpa, size, hva, flags);
 }
 
 void *vm_add_memory(struct vm *vm, u32 slot, u64 gpa, u64 size, u32 flags)
@@ -125,19 +117,12 @@ void *gpa_ptr(struct vm *vm, u64 gpa)
  */
 static void setup_page_tables(struct vm *vm)
 {
-	u64 *pml4 = gpa_ptr(vm, GPA_PML4);
-	u64 *pdpt = pml4 + 512, *pd = pdpt + 512, *pt = pd + 4 * 512;
+	u64 *pml4 = gpa_ptr(vm, GPA_PML4), *pd = pml4 + 2 * 512, *pt = pd + 4 * 512;
 	const u64 flags = PTE_P | PTE_W | PTE_U;
 
-	pml4[0] = (GPA_PML4 + 0x1000) | flags;
-	for (int i = 0; i < 4; i++)
-		pdpt[i] = (GPA_PML4 + (2 + i) * 0x1000) | flags;
-	for (u64 i = 0; i < 4 * 512; i++) {
-		if (i < RAM_SIZE >> 21)
-			pd[i] = (GPA_PML4 + (6 + i) * 0x1000) | flags;
-		else
-			pd[i] = i << 21 | PTE_PS | flags;
-	}
+	write_page_tables(pml4, GPA_PML4, flags);
+	for (u64 i = 0; i < RAM_SIZE >> 21; i++)
+		pd[i] = (GPA_PML4 + (6 + i) * 0x1000) | flags;
 	for (u64 i = 1; i < RAM_SIZE >> 12; i++)
 		pt[i] = i << 12 | flags;
 }
@@ -146,8 +131,7 @@ static void setup_tables(struct vm *vm)
 {
 	u64 *gdt = gpa_ptr(vm, GPA_GDT), *idt = gpa_ptr(vm, GPA_IDT);
 
-	gdt[SEL_CODE / 8] = 0x00af9b000000ffff;
-	gdt[SEL_DATA / 8] = 0x00cf93000000ffff;
+	write_descriptors(gdt);
 	gdt[SEL_UCODE / 8] = 0x00affb000000ffff;
 	gdt[SEL_UDATA / 8] = 0x00cff3000000ffff;
 	gdt[SEL_CODE32 / 8] = 0x00cf9b000000ffff;
@@ -198,37 +182,10 @@ struct vcpu *vcpu_create(struct vm *vm)
 	return vcpu;
 }
 
-static struct kvm_segment flat_segment(u16 selector, u8 type, bool code64)
+static void set_tables(struct vcpu *vcpu, struct kvm_sregs *sregs)
 {
-	return (struct kvm_segment) {
-		.selector = selector,
-		.limit = 0xffffffff,
-		.type = type,
-		.present = 1,
-		.s = 1,
-		.g = 1,
-		.db = !code64,
-		.l = code64,
-		.dpl = selector & 3,
-	};
-}
-
-static void set_flat_segments(struct vcpu *vcpu, struct kvm_sregs *sregs, bool long_mode)
-{
-	sregs->cs = flat_segment(long_mode ? SEL_CODE : SEL_CODE32, 11, long_mode);
-	sregs->ds = flat_segment(SEL_DATA, 3, false);
-	sregs->es = sregs->ds;
-	sregs->fs = sregs->ds;
-	sregs->gs = sregs->ds;
-	sregs->ss = sregs->ds;
-	sregs->tr = (struct kvm_segment) {
-		.selector = SEL_TSS,
-		.base = GPA_TSS + vcpu->id * 128,
-		.limit = 103,
-		.type = 11,
-		.present = 1,
-	};
-	sregs->ldt = (struct kvm_segment) { .unusable = 1, .type = 2 };
+	sregs->tr.selector = SEL_TSS;
+	sregs->tr.base = GPA_TSS + vcpu->id * 128;
 	sregs->gdt = (struct kvm_dtable) { .base = GPA_GDT, .limit = 0xff };
 	sregs->idt = (struct kvm_dtable) { .base = GPA_IDT, .limit = 0xfff };
 }
@@ -247,11 +204,8 @@ void vcpu_set_long_mode(struct vcpu *vcpu, u64 rip)
 
 	/* Exceptions of ring 3 come on the lower half of the stack. */
 	*rsp0 = GPA_STACKS + vcpu->id * STACK_SIZE + STACK_SIZE / 2;
-	set_flat_segments(vcpu, &sregs, true);
-	sregs.cr0 = 0x80050033; /* PG, AM, WP, NE, ET, MP, PE */
-	sregs.cr3 = GPA_PML4;
-	sregs.cr4 = 0x620; /* PAE, OSFXSR, OSXMMEXCPT */
-	sregs.efer = 0xd01; /* SCE, LME, LMA, NXE */
+	set_long_mode(&sregs, GPA_PML4);
+	set_tables(vcpu, &sregs);
 	vcpu_set_sregs(vcpu, &sregs);
 	vcpu_set_regs(vcpu, &regs);
 }
@@ -294,7 +248,8 @@ struct vcpu *vcpu_add_prot(struct vm *vm, const u8 *code, const u8 *end)
 	struct kvm_regs regs = { .rip = GPA_CODE, .rflags = 2, .rsp = GPA_CODE };
 
 	memcpy(gpa_ptr(vm, GPA_CODE), code, end - code);
-	set_flat_segments(vcpu, &sregs, false);
+	set_segments(&sregs, flat_segment(SEL_CODE32, 11, false));
+	set_tables(vcpu, &sregs);
 	sregs.cr0 |= 1;
 	vcpu_set_sregs(vcpu, &sregs);
 	vcpu_set_regs(vcpu, &regs);
