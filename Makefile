@@ -30,6 +30,7 @@ help:
 	@echo 'make bench-check   the same; fails if a figure got worse by more than 3 %'
 	@echo 'make bench-real    measure on this machine, in cycles'
 	@echo 'make install       the module, the runner, a udev rule for group kvm, below DESTDIR= and PREFIX='
+	@echo 'make size          the lines of the module by folder'
 	@echo 'make clean'
 	@echo 'testbed/run --help one command in an emulated machine with VT-x or AMD-V'
 
@@ -56,6 +57,10 @@ clean:
 	rm -rf .tmp_versions Module.symvers modules.order minivirt.ko minivirt.mod minivirt.mod.c
 	find . -maxdepth 1 \( -name '*.o' -o -name '.*.cmd' \) -delete
 	find kmod \( -name '*.o' -o -name '.*.cmd' \) -delete
+
+size:
+	@for dir in kmod/ kmod/*/; do echo "$$(cat $$dir*.[chS] | wc -l) $$dir"; done | \
+		awk '{ sum += $$1; printf "%6d %s\n", $$1, $$2 } END { printf "%6d in sum\n", sum }'
 
 # The guest and the selftests
 CPU	?= vmx
@@ -88,7 +93,7 @@ GUEST	?=
 test-kvm-selftests test-qemu:
 	@testbed/test $(testbed-options) $(@:test-%=%) $(if $(STOCK),--stock) $(if $(GUEST),--guest $(GUEST)) $(TESTS)
 
-.PHONY: all help modules modules_install programs selftests install clean
+.PHONY: all help modules modules_install programs selftests install clean size
 bench:
 	@bench/run $(BENCH_ARGS)
 
