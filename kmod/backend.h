@@ -152,9 +152,9 @@ extern struct mv_backend mv_vmx_backend;
 extern struct mv_backend mv_svm_backend;
 extern struct mv_backend *mv_backend; /* the one in use; const after load */
 
-#define MV_STATIC_CALLS(X)                                                     \
-	X(load) X(put) X(prepare) X(run) X(cache_reg) X(inject) X(irq_allowed)     \
-	X(nmi_allowed) X(irq_window) X(nmi_window) X(set_rvi) X(flush_tlb)                         \
+#define MV_STATIC_CALLS(X)                                                      \
+	X(load) X(put) X(prepare) X(run) X(cache_reg) X(inject) X(irq_allowed)  \
+	X(nmi_allowed) X(irq_window) X(nmi_window) X(set_rvi) X(flush_tlb)      \
 	X(skip_len) X(get_int_shadow) X(code_rights)
 
 #define MV_DECLARE_CALL(name) \
