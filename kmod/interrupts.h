@@ -11,7 +11,6 @@
 #define MV_IRQ_SOURCE_PIT 1
 #define MV_IRQ_SOURCE_IRQFD 2
 
-int mv_irqchip_create(struct mv_vm *vm); /* vm->lock held; no vCPUs yet: else -EINVAL */
 int mv_irqchip_split(struct mv_vm *vm, u64 nr_routes); /* KVM_CAP_SPLIT_IRQCHIP */
 int mv_pit_create(struct mv_vm *vm, const struct kvm_pit_config *cfg);
 void mv_irqchip_destroy(struct mv_vm *vm); /* before the vCPUs */
@@ -35,7 +34,6 @@ void mv_lapic_set_cr8(struct mv_vcpu *vcpu, u64 val);
 u64 mv_lapic_get_cr8(struct mv_vcpu *vcpu);
 /* An access in the APIC page: true if @gpa is the enabled xAPIC's. As mv_bus_access(). */
 bool mv_lapic_mmio(struct mv_vcpu *vcpu, gpa_t gpa, void *data, int len, bool write);
-bool mv_lapic_mmio_hit(struct mv_vcpu *vcpu, gpa_t gpa);
 void mv_lapic_set_version(struct mv_vcpu *vcpu); /* by its CPUID */
 bool mv_lapic_takes_pic(struct mv_vcpu *vcpu);
 void mv_lapic_written(struct mv_vcpu *vcpu, u32 reg); /* MV_EXIT_APIC_WRITE */

@@ -48,7 +48,6 @@ static inline bool mv_is_mmio(struct mv_vcpu *vcpu, gpa_t gpa)
 
 /* Readers of slots hold vm->srcu. */
 struct mv_slot *mv_slot_find(struct mv_vm *vm, gfn_t gfn);
-hva_t mv_gfn_to_hva(struct mv_vm *vm, gfn_t gfn, bool write); /* 0: none */
 void mv_mark_page_dirty(struct mv_vm *vm, struct mv_slot *slot, gfn_t gfn);
 
 /* Guest-physical copies; take vm->srcu themselves; any length; -EFAULT if not all RAM. */

@@ -226,7 +226,7 @@ struct mv_irqchip {
 
 static inline struct mv_irqchip *mv_chips(struct mv_vm *vm)
 {
-	/* Pairs with the release in mv_irqchip_create(): what is seen is complete. */
+	/* Pairs with the release in irqchip_create(): what is seen is complete. */
 	return smp_load_acquire(&vm->irqchip);
 }
 

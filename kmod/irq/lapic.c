@@ -280,18 +280,13 @@ void mv_lapic_written(struct mv_vcpu *vcpu, u32 reg)
 	write_reg(vcpu->lapic, reg, lapic_reg(vcpu->lapic, reg));
 }
 
-bool mv_lapic_mmio_hit(struct mv_vcpu *vcpu, gpa_t gpa)
-{
-	return vcpu->lapic && (gpa & PAGE_MASK) == (vcpu->apic_base & PAGE_MASK);
-}
-
 bool mv_lapic_mmio(struct mv_vcpu *vcpu, gpa_t gpa, void *data, int len, bool write)
 {
 	struct mv_lapic *lapic = vcpu->lapic;
 	u32 offset = gpa & ~PAGE_MASK, val;
 	int err = 0;
 
-	if (!mv_lapic_mmio_hit(vcpu, gpa))
+	if ((gpa & PAGE_MASK) != (vcpu->apic_base & PAGE_MASK))
 		return false;
 
 	/* By a quirk nothing else is behind the page. */

@@ -323,6 +323,54 @@ static long set_gsi_routing(struct mv_vm *vm, struct kvm_irq_routing __user *arg
 
 /* ---- ioctls --------------------------------------------------------------- */
 
+static int irqchip_create(struct mv_vm *vm)
+{
+	struct mv_irqchip *chips;
+	struct mv_routing *routing;
+	int err;
+
+	lockdep_assert_held(&vm->lock);
+	if (vm->irqchip || vm->split_irqchip)
+		return -EEXIST;
+	if (vm->nr_vcpus)
+		return -EINVAL;
+
+	chips = kzalloc(sizeof(*chips), GFP_KERNEL_ACCOUNT);
+	routing = default_routing();
+	if (!chips || !routing) {
+		err = -ENOMEM;
+		goto free;
+	}
+	chips->vm = vm;
+	mv_pic_init(chips);
+	mv_ioapic_init(chips);
+
+	mutex_lock(&vm->slots_lock);
+	err = mv_bus_register(vm, MV_PIO_BUS, 0x20, 2, &chips->pic.dev);
+	if (!err)
+		err = mv_bus_register(vm, MV_PIO_BUS, 0xa0, 2, &chips->pic.dev);
+	if (!err)
+		err = mv_bus_register(vm, MV_PIO_BUS, 0x4d0, 2, &chips->pic.dev);
+	if (!err)
+		err = mv_bus_register(vm, MV_MMIO_BUS, IO_APIC_DEFAULT_PHYS_BASE, 0x100,
+				      &chips->ioapic.dev);
+	if (err)
+		mv_bus_unregister(vm, MV_PIO_BUS, &chips->pic.dev);
+	mutex_unlock(&vm->slots_lock);
+	if (err)
+		goto free;
+
+	install_routing(vm, routing);
+	/* Pairs with mv_chips(): whole, with its routes, when it is seen. */
+	smp_store_release(&vm->irqchip, chips);
+	return 0;
+
+free:
+	kvfree(routing);
+	kfree(chips);
+	return err;
+}
+
 static long irq_line(struct mv_vm *vm, struct kvm_irq_level __user *arg, bool status)
 {
 	struct kvm_irq_level line;
@@ -391,7 +439,7 @@ static long locked_ioctl(struct mv_vm *vm, unsigned int nr, void __user *arg)
 
 	switch (nr) {
 	case KVM_CREATE_IRQCHIP:
-		return mv_irqchip_create(vm);
+		return irqchip_create(vm);
 	case KVM_CREATE_PIT2:
 		if (copy_from_user(&cfg, arg, sizeof(cfg)))
 			return -EFAULT;
@@ -436,54 +484,6 @@ long mv_irq_vm_ioctl(struct mv_vm *vm, unsigned int nr, unsigned long arg)
 }
 
 /* ---- life ----------------------------------------------------------------- */
-
-int mv_irqchip_create(struct mv_vm *vm)
-{
-	struct mv_irqchip *chips;
-	struct mv_routing *routing;
-	int err;
-
-	lockdep_assert_held(&vm->lock);
-	if (vm->irqchip || vm->split_irqchip)
-		return -EEXIST;
-	if (vm->nr_vcpus)
-		return -EINVAL;
-
-	chips = kzalloc(sizeof(*chips), GFP_KERNEL_ACCOUNT);
-	routing = default_routing();
-	if (!chips || !routing) {
-		err = -ENOMEM;
-		goto free;
-	}
-	chips->vm = vm;
-	mv_pic_init(chips);
-	mv_ioapic_init(chips);
-
-	mutex_lock(&vm->slots_lock);
-	err = mv_bus_register(vm, MV_PIO_BUS, 0x20, 2, &chips->pic.dev);
-	if (!err)
-		err = mv_bus_register(vm, MV_PIO_BUS, 0xa0, 2, &chips->pic.dev);
-	if (!err)
-		err = mv_bus_register(vm, MV_PIO_BUS, 0x4d0, 2, &chips->pic.dev);
-	if (!err)
-		err = mv_bus_register(vm, MV_MMIO_BUS, IO_APIC_DEFAULT_PHYS_BASE, 0x100,
-				      &chips->ioapic.dev);
-	if (err)
-		mv_bus_unregister(vm, MV_PIO_BUS, &chips->pic.dev);
-	mutex_unlock(&vm->slots_lock);
-	if (err)
-		goto free;
-
-	install_routing(vm, routing);
-	/* Pairs with mv_chips(): whole, with its routes, when it is seen. */
-	smp_store_release(&vm->irqchip, chips);
-	return 0;
-
-free:
-	kvfree(routing);
-	kfree(chips);
-	return err;
-}
 
 int mv_irqchip_split(struct mv_vm *vm, u64 nr_routes)
 {

@@ -64,6 +64,7 @@ static inline bool mv_cpu_logs_writes(void)
 /* slot.c */
 void mv_slots_free(struct mv_vm *vm);
 struct mv_slot *mv_slot_by_id(struct mv_vm *vm, u16 id);
+int mv_cmpxchg_user(void __user *user, u64 *old, u64 new, size_t len);
 
 /* @gfn is in @slot. The guest chooses it: not even speculation may leave the slot. */
 static inline hva_t mv_slot_hva(const struct mv_slot *slot, gfn_t gfn)
@@ -94,8 +95,6 @@ static inline bool mv_log_begins_set(const struct mv_vm *vm)
 
 /* ring.c */
 void mv_dirty_ring_push(struct mv_vm *vm, struct mv_slot *slot, gfn_t gfn);
-
-int mv_cmpxchg_user(void __user *user, u64 *old, u64 new, size_t len);
 
 static inline void mv_flush_all(struct mv_vm *vm)
 {

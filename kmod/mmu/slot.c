@@ -19,15 +19,6 @@ struct mv_slot *mv_slot_find(struct mv_vm *vm, gfn_t gfn)
 	return mtree_load(&vm->slots, gfn);
 }
 
-hva_t mv_gfn_to_hva(struct mv_vm *vm, gfn_t gfn, bool write)
-{
-	struct mv_slot *slot = mv_slot_find(vm, gfn);
-
-	if (!slot || (write && (slot->flags & KVM_MEM_READONLY)))
-		return 0;
-	return mv_slot_hva(slot, gfn);
-}
-
 void mv_mark_page_dirty(struct mv_vm *vm, struct mv_slot *slot, gfn_t gfn)
 {
 	u64 offset = gfn - slot->base_gfn;
