@@ -288,7 +288,7 @@ static void __init compute_features(void)
 	mv_supported_features[MV_PV_WORD] = PV_FEATURES;
 }
 
-int __init mv_cpuid_init(void)
+void __init mv_cpuid_init(void)
 {
 	u32 host_max[3];
 	int i;
@@ -305,7 +305,6 @@ int __init mv_cpuid_init(void)
 		if (leaves[i].function <= host_max[leaves[i].function >> 30])
 			add_leaf(&leaves[i]);
 	compute_features();
-	return 0;
 }
 
 long mv_get_supported_cpuid(struct kvm_cpuid2 __user *arg)

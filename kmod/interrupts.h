@@ -45,7 +45,7 @@ void mv_exit_tpr_access(struct mv_vcpu *vcpu); /* MV_REQ_TPR_ACCESS */
 void mv_vapic_to_guest(struct mv_vcpu *vcpu); /* with vcpu->vapic: before an entry */
 void mv_vapic_from_guest(struct mv_vcpu *vcpu); /* and after an exit */
 bool mv_apic_has_events(struct mv_vcpu *vcpu); /* INIT or SIPI waits */
-int mv_apic_take_events(struct mv_vcpu *vcpu); /* in the run loop */
+void mv_apic_take_events(struct mv_vcpu *vcpu); /* in the run loop */
 int mv_set_pv_eoi(struct mv_vcpu *vcpu, u32 msr, u64 val, bool host);
 void mv_pv_eoi_sync(struct mv_vcpu *vcpu); /* in the vCPU's thread; sleeps */
 void mv_apic_map_update(struct mv_vm *vm); /* a vCPU was added to vm->vcpus; sleeps */

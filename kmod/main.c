@@ -257,11 +257,8 @@ static int __init minivirt_init(void)
 	if (r)
 		return r;
 	read_host_state();
-	r = mv_msr_init();
-	if (!r)
-		r = mv_cpuid_init();
-	if (r)
-		goto unsetup;
+	mv_msr_init();
+	mv_cpuid_init();
 
 	/* Once: it patches the scheduler's code, which no VM's creation should pay for. */
 	preempt_notifier_inc();
@@ -301,7 +298,6 @@ unregister_emergency:
 	cpu_emergency_unregister_virt_callback(mv_backend->cpu_emergency_disable);
 	mv_clock_exit();
 	preempt_notifier_dec();
-unsetup:
 	mv_backend->unsetup();
 	return r;
 }

@@ -684,7 +684,7 @@ static u64 __init arch_capabilities(void)
 	return val;
 }
 
-int __init mv_msr_init(void)
+void __init mv_msr_init(void)
 {
 	fill_row_hash();
 	setup_spec_ctrl();
@@ -700,7 +700,6 @@ int __init mv_msr_init(void)
 		new_vcpu.ucode_rev <<= 32;
 	if (boot_cpu_has(X86_FEATURE_LFENCE_RDTSC))
 		new_vcpu.de_cfg = MSR_AMD64_DE_CFG_LFENCE_SERIALIZE;
-	return 0;
 }
 
 void mv_msr_reset(struct mv_vcpu *vcpu)

@@ -56,7 +56,7 @@ static inline bool mv_supported(unsigned int feature)
 	return mv_supported_features[feature / 32] & BIT(feature % 32);
 }
 
-int mv_cpuid_init(void);
+void mv_cpuid_init(void);
 void mv_cpuid_derive(struct mv_vcpu *vcpu); /* what follows from CPUID; at creation too */
 void mv_cpuid_derive_pv(struct mv_vcpu *vcpu); /* of it, the paravirtual services */
 void mv_cpuid(struct mv_vcpu *vcpu); /* the instruction, on the vCPU's registers */
@@ -69,7 +69,7 @@ long mv_get_cpuid2(struct mv_vcpu *vcpu, struct kvm_cpuid2 __user *arg);
 u64 mv_efer_allowed(const u32 *features);
 u64 mv_supported_xcr0(void);
 
-int mv_msr_init(void);
+void mv_msr_init(void);
 int mv_get_msr(struct mv_vcpu *vcpu, u32 msr, u64 *val, bool host);
 int mv_set_msr(struct mv_vcpu *vcpu, u32 msr, u64 val, bool host);
 bool mv_wrmsr_is_fast(struct mv_vcpu *vcpu); /* see exit_is_fast() in run.c */

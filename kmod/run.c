@@ -210,11 +210,8 @@ static int vcpu_loop(struct mv_vcpu *vcpu)
 	int r;
 
 	for (;;) {
-		if (vcpu->lapic && unlikely(mv_apic_has_events(vcpu))) {
-			r = mv_apic_take_events(vcpu);
-			if (r < 0)
-				return r;
-		}
+		if (vcpu->lapic && unlikely(mv_apic_has_events(vcpu)))
+			mv_apic_take_events(vcpu);
 		if (READ_ONCE(vcpu->requests)) {
 			r = handle_requests(vcpu);
 			if (r <= 0)
@@ -273,10 +270,9 @@ static int run_locked(struct mv_vcpu *vcpu)
 			return -EINTR;
 		}
 		/* Userspace starts it with a call of its own, as it does with KVM. */
-		r = 0;
 		if (vcpu->lapic && mv_apic_has_events(vcpu))
-			r = mv_apic_take_events(vcpu);
-		return r < 0 ? r : -EAGAIN;
+			mv_apic_take_events(vcpu);
+		return -EAGAIN;
 	}
 
 	if (unlikely((run->kvm_valid_regs | run->kvm_dirty_regs) & ~KVM_SYNC_X86_VALID_FIELDS))

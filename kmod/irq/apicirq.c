@@ -121,7 +121,7 @@ bool mv_apic_has_events(struct mv_vcpu *vcpu)
 	return READ_ONCE(vcpu->apic_events);
 }
 
-int mv_apic_take_events(struct mv_vcpu *vcpu)
+void mv_apic_take_events(struct mv_vcpu *vcpu)
 {
 	struct kvm_segment cs;
 	u8 vector;
@@ -143,7 +143,6 @@ int mv_apic_take_events(struct mv_vcpu *vcpu)
 		mv_write_rip(vcpu, 0);
 		vcpu->mp_state = KVM_MP_STATE_RUNNABLE;
 	}
-	return 0;
 }
 
 /* ---- priority ------------------------------------------------------------- */
