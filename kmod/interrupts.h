@@ -23,8 +23,8 @@ void mv_irqfd_release_vm(struct mv_vm *vm); /* the VM's own descriptor is closed
 int mv_lapic_create(struct mv_vcpu *vcpu);
 void mv_lapic_destroy(struct mv_vcpu *vcpu);
 void mv_lapic_reset(struct mv_vcpu *vcpu, bool init);
-int mv_lapic_get_state(struct mv_vcpu *vcpu, struct kvm_lapic_state *s);
-int mv_lapic_set_state(struct mv_vcpu *vcpu, const struct kvm_lapic_state *s);
+int mv_lapic_get_state(struct mv_vcpu *vcpu, void *buf);
+int mv_lapic_set_state(struct mv_vcpu *vcpu, void *buf);
 int mv_lapic_set_base(struct mv_vcpu *vcpu, u64 val, bool host); /* 1: #GP */
 int mv_lapic_msr(struct mv_vcpu *vcpu, u32 msr, u64 *val, bool write); /* x2APIC; 1: #GP */
 u64 mv_lapic_get_tsc_deadline(struct mv_vcpu *vcpu);

@@ -135,16 +135,6 @@ static int set_tsc_deadline(struct mv_vcpu *vcpu, u32 msr, u64 val, bool host)
 	return 0;
 }
 
-static int get_x2apic(struct mv_vcpu *vcpu, u32 msr, u64 *val, bool host)
-{
-	return vcpu->lapic ? mv_lapic_msr(vcpu, msr, val, false) : 1;
-}
-
-static int set_x2apic(struct mv_vcpu *vcpu, u32 msr, u64 val, bool host)
-{
-	return vcpu->lapic ? mv_lapic_msr(vcpu, msr, &val, true) : 1;
-}
-
 static int get_apic_base(struct mv_vcpu *vcpu, u32 msr, u64 *val, bool host)
 {
 	*val = vcpu->apic_base;
@@ -586,7 +576,7 @@ int mv_get_msr(struct mv_vcpu *vcpu, u32 msr, u64 *val, bool host)
 	const struct msr_row *row;
 
 	if (is_x2apic(msr))
-		return get_x2apic(vcpu, msr, val, host);
+		return mv_lapic_msr(vcpu, msr, val, false);
 	row = find(msr);
 	if (unlikely(!row))
 		return KVM_MSR_EXIT_REASON_UNKNOWN;
@@ -628,7 +618,7 @@ int mv_set_msr(struct mv_vcpu *vcpu, u32 msr, u64 val, bool host)
 	if (msr == MSR_IA32_TSC_DEADLINE)
 		return set_tsc_deadline(vcpu, msr, val, host);
 	if (is_x2apic(msr))
-		return set_x2apic(vcpu, msr, val, host);
+		return mv_lapic_msr(vcpu, msr, &val, true);
 
 	row = find(msr);
 	if (unlikely(!row))

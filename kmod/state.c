@@ -233,16 +233,6 @@ static int set_mp_state(struct mv_vcpu *vcpu, void *buf)
 	return 0;
 }
 
-static int get_lapic(struct mv_vcpu *vcpu, void *buf)
-{
-	return vcpu->lapic ? mv_lapic_get_state(vcpu, buf) : -EINVAL;
-}
-
-static int set_lapic(struct mv_vcpu *vcpu, void *buf)
-{
-	return vcpu->lapic ? mv_lapic_set_state(vcpu, buf) : -EINVAL;
-}
-
 static int translate(struct mv_vcpu *vcpu, void *buf)
 {
 	struct kvm_translation *tr = buf;
@@ -332,8 +322,8 @@ static const struct state_ioctl {
 	{ KVM_SET_VCPU_EVENTS, set_events },
 	{ KVM_GET_MP_STATE, get_mp_state },
 	{ KVM_SET_MP_STATE, set_mp_state },
-	{ KVM_GET_LAPIC, get_lapic },
-	{ KVM_SET_LAPIC, set_lapic },
+	{ KVM_GET_LAPIC, mv_lapic_get_state },
+	{ KVM_SET_LAPIC, mv_lapic_set_state },
 	{ KVM_SET_VAPIC_ADDR, mv_set_vapic_addr },
 	{ KVM_TPR_ACCESS_REPORTING, mv_set_tpr_reporting },
 	{ KVM_TRANSLATE, translate },

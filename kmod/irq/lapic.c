@@ -17,7 +17,6 @@
 #define TDCR_BITS 0xbu
 #define XAPIC_ID_BITS GENMASK(31, 24) /* of ID, LDR, ICR2 */
 #define X2APIC_ICR_RESERVED (GENMASK_ULL(31, 20) | GENMASK_ULL(17, 16) | BIT_ULL(13))
-#define X2APIC_MSR 0x800
 
 static const u32 lvts[] = { APIC_LVTT, APIC_LVTTHMR, APIC_LVTPC, APIC_LVT0,
 			    APIC_LVT1, APIC_LVTERR,  APIC_LVTCMCI };
@@ -244,7 +243,7 @@ static int read_reg(struct mv_lapic *lapic, u32 reg, u32 *val)
 int mv_lapic_msr(struct mv_vcpu *vcpu, u32 msr, u64 *val, bool write)
 {
 	struct mv_lapic *lapic = vcpu->lapic;
-	u32 reg = (msr - X2APIC_MSR) << 4, low;
+	u32 reg = (msr - APIC_BASE_MSR) << 4, low;
 
 	if (!lapic || !lapic_x2apic(lapic) || reg > APIC_SELF_IPI)
 		return 1;
@@ -387,8 +386,6 @@ void mv_lapic_reset(struct mv_vcpu *vcpu, bool init)
 	if (!init)
 		set_mode(vcpu, APIC_DEFAULT_PHYS_BASE | XAPIC_ENABLE |
 				       (mv_is_bsp(vcpu) ? MSR_IA32_APICBASE_BSP : 0));
-	if (!lapic)
-		return;
 
 	/* INIT keeps the mode and the ID: SDM vol. 3A, 11.4.7.3, 11.12.5.1. */
 	id = init ? lapic_reg(lapic, APIC_ID) : vcpu->id << 24;
@@ -428,9 +425,10 @@ static u32 *state_reg(const struct kvm_lapic_state *s, u32 reg)
  * The state of x2APIC mode is in the form of xAPIC mode: the ICR in two, and
  * the ID in the upper byte unless userspace has asked for all of it.
  */
-int mv_lapic_get_state(struct mv_vcpu *vcpu, struct kvm_lapic_state *s)
+int mv_lapic_get_state(struct mv_vcpu *vcpu, void *buf)
 {
 	struct mv_lapic *lapic = vcpu->lapic;
+	struct kvm_lapic_state *s = buf;
 
 	if (!lapic)
 		return -EINVAL;
@@ -447,9 +445,10 @@ int mv_lapic_get_state(struct mv_vcpu *vcpu, struct kvm_lapic_state *s)
 	return 0;
 }
 
-int mv_lapic_set_state(struct mv_vcpu *vcpu, const struct kvm_lapic_state *s)
+int mv_lapic_set_state(struct mv_vcpu *vcpu, void *buf)
 {
 	struct mv_lapic *lapic = vcpu->lapic;
+	const struct kvm_lapic_state *s = buf;
 	u32 count = *state_reg(s, APIC_TMCCT);
 	int row;
 
@@ -512,8 +511,6 @@ void mv_lapic_destroy(struct mv_vcpu *vcpu)
 {
 	struct mv_lapic *lapic = vcpu->lapic;
 
-	if (!lapic)
-		return;
 	hrtimer_cancel(&lapic->timer.hrtimer);
 	free_page((unsigned long)lapic->regs);
 	kfree(lapic);
