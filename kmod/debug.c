@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Debug registers, the guest's and its debugger's. SDM vol. 3B, chapter 18. */
+#include <linux/percpu.h>
+#include <asm/debugreg.h>
 #include <asm/trapnr.h>
 
 #include "backend.h"
 #include "state.h"
 
-#define DR7_ALWAYS BIT(10)
 #define DR7_WRITABLE 0xffff2bff
 /* B0 to B3, BD, BS, BT; with TSX also RTM, which is active low as the reserved bits. */
 #define DR6_WRITABLE 0xe00f
 #define DR6_RTM_BIT BIT(16)
-#define DR6_ONES 0xffff0ff0
 
 /* DR4 and DR5 are DR6 and DR7 unless CR4.DE is set. Return: the register, or -1: #UD. */
 static int alias(struct mv_vcpu *vcpu, int dr)
@@ -52,12 +52,12 @@ int mv_set_dr(struct mv_vcpu *vcpu, int dr, u64 val)
 			return mv_inject_gp(vcpu);
 		if (mv_guest_has(vcpu, X86_FEATURE_RTM))
 			writable |= DR6_RTM_BIT;
-		vcpu->dr6 = (val & writable) | (DR6_ONES & ~writable);
+		vcpu->dr6 = (val & writable) | (DR6_RESERVED & ~writable);
 		break;
 	case 7:
 		if (val >> 32)
 			return mv_inject_gp(vcpu);
-		vcpu->dr7 = (val & DR7_WRITABLE) | DR7_ALWAYS;
+		vcpu->dr7 = (val & DR7_WRITABLE) | MV_DR7_RESET;
 		mv_backend->update_debug(vcpu);
 		break;
 	default:
@@ -120,7 +120,7 @@ bool mv_debug_exit(struct mv_vcpu *vcpu, u8 vector, u64 payload)
 	debug->exception = vector;
 	debug->pc = mv_linear_rip(vcpu);
 	if (vector == DB_VECTOR) {
-		debug->dr6 = payload | DR6_ONES;
+		debug->dr6 = payload | DR6_RESERVED;
 		debug->dr7 = mv_effective_dr7(vcpu);
 	}
 	return true;

@@ -200,12 +200,17 @@ static_assert(MV_SEG_ES == (int)MV_ES && MV_SEG_GS == (int)MV_GS);
 	XMM_CASE(8, insn) XMM_CASE(9, insn) XMM_CASE(10, insn) XMM_CASE(11, insn)   \
 	XMM_CASE(12, insn) XMM_CASE(13, insn) XMM_CASE(14, insn) XMM_CASE(15, insn)
 
-static void op_read_xmm(struct mv_emul *e, unsigned int n, u64 val[2])
+static void lock_guest_fpu(void)
 {
 	fpregs_lock();
 	fpregs_assert_state_consistent();
 	if (test_thread_flag(TIF_NEED_FPU_LOAD))
 		switch_fpu_return();
+}
+
+static void op_read_xmm(struct mv_emul *e, unsigned int n, u64 val[2])
+{
+	lock_guest_fpu();
 	switch (n) {
 		XMM_ALL(XMM_STORE)
 	}
@@ -214,10 +219,7 @@ static void op_read_xmm(struct mv_emul *e, unsigned int n, u64 val[2])
 
 static void op_write_xmm(struct mv_emul *e, unsigned int n, const u64 val[2])
 {
-	fpregs_lock();
-	fpregs_assert_state_consistent();
-	if (test_thread_flag(TIF_NEED_FPU_LOAD))
-		switch_fpu_return();
+	lock_guest_fpu();
 	switch (n) {
 		XMM_ALL(XMM_LOAD)
 	}

@@ -8,6 +8,7 @@
 #include <linux/slab.h>
 #include <linux/smp.h>
 #include <linux/uaccess.h>
+#include <asm/debugreg.h>
 #include <asm/tsc.h>
 #include <trace/events/ipi.h>
 
@@ -218,7 +219,7 @@ void mv_vcpu_reset(struct mv_vcpu *vcpu, bool init)
 	vcpu->msr.pv_clock = 0;
 	vcpu->msr.pv_steal_time = 0;
 	vcpu->msr.pv_eoi = 0;
-	vcpu->dr6 = MV_DR6_RESET;
+	vcpu->dr6 = DR6_RESERVED;
 	vcpu->dr7 = MV_DR7_RESET;
 	memset(vcpu->dr, 0, sizeof(vcpu->dr));
 	vcpu->cr2 = 0;

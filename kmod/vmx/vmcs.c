@@ -293,8 +293,6 @@ static unsigned long seg_field(unsigned long es_field, enum mv_seg seg)
 	return es_field + 2 * seg;
 }
 
-#define AR_UNUSABLE BIT(16)
-
 void vmx_get_seg(struct mv_vcpu *vcpu, enum mv_seg seg, struct kvm_segment *s)
 {
 	u32 ar = vmcs_read(seg_field(GUEST_ES_AR_BYTES, seg));
@@ -321,8 +319,6 @@ u32 vmx_get_rights(struct mv_vcpu *vcpu, enum mv_seg seg, u64 *base, u32 *limit)
 	return vmcs_read(seg_field(GUEST_ES_AR_BYTES, seg));
 }
 
-static_assert(MV_SEG_UNUSABLE == AR_UNUSABLE);
-
 /* SS.DPL is the CPL, always. */
 u32 vmx_code_rights(struct mv_vcpu *vcpu)
 {
@@ -338,7 +334,7 @@ void vmx_set_seg(struct mv_vcpu *vcpu, enum mv_seg seg, const struct kvm_segment
 	vmcs_write(seg_field(GUEST_ES_LIMIT, seg), s->limit);
 	vmcs_write(seg_field(GUEST_ES_SELECTOR, seg), s->selector);
 	if (s->unusable || !s->present) {
-		ar = AR_UNUSABLE;
+		ar = MV_SEG_UNUSABLE;
 	} else {
 		ar = (s->type & 15) | (s->s & 1) << 4 | (s->dpl & 3) << 5 | (s->present & 1) << 7 |
 		     (s->avl & 1) << 12 | (s->l & 1) << 13 | (s->db & 1) << 14 | (s->g & 1) << 15;
@@ -347,7 +343,7 @@ void vmx_set_seg(struct mv_vcpu *vcpu, enum mv_seg seg, const struct kvm_segment
 	 * VM entry wants the accessed bit, which the processor sets when it
 	 * loads a segment; userspace may have left it out. SDM 27.3.1.2.
 	 */
-	if (seg < MV_TR && !(ar & AR_UNUSABLE))
+	if (seg < MV_TR && !(ar & MV_SEG_UNUSABLE))
 		ar |= 1;
 	vmcs_write(seg_field(GUEST_ES_AR_BYTES, seg), ar);
 }
