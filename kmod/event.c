@@ -119,7 +119,7 @@ void mv_deliver_payload(struct mv_vcpu *vcpu)
 	p->exc_has_payload = false;
 	switch (p->exc_vector) {
 	case DB_VECTOR:
-		/* The trap bits are of this #DB alone; BS, BD and BT accumulate. SDM 17.2.3. */
+		/* The trap bits are of this #DB alone; BS, BD and BT accumulate. SDM 18.2.3. */
 		vcpu->dr6 &= ~(u64)DR_TRAP_BITS;
 		vcpu->dr6 |= p->exc_payload;
 		vcpu->dr7 &= ~(u64)MV_DR7_GD;
@@ -141,7 +141,7 @@ static void inject_new_exception(struct mv_vcpu *vcpu)
 {
 	struct mv_pending *p = &vcpu->pending;
 
-	/* RF in the image that a fault pushes: its IRET passes the breakpoint. SDM 17.3.1.1. */
+	/* RF in the image that a fault pushes: its IRET passes the breakpoint. SDM 18.3.1.1. */
 	if (exception_is_fault(p->exc_vector))
 		mv_write_rflags(vcpu, mv_rflags(vcpu) | X86_EFLAGS_RF);
 	mv_deliver_payload(vcpu);

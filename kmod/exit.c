@@ -317,7 +317,7 @@ static int handle_dr(struct mv_vcpu *vcpu)
 	mv_backend->get_seg(vcpu, MV_SS, &ss);
 	if (mv_cr0_has(vcpu, X86_CR0_PE) && ss.dpl)
 		return mv_inject_gp(vcpu);
-	/* General detect: any access traps, before it is made. SDM 17.2.4. */
+	/* General detect: any access traps, before it is made. SDM vol. 3B, 18.2.4. */
 	if (mv_effective_dr7(vcpu) & MV_DR7_GD) {
 		if (mv_debug_exit(vcpu, DB_VECTOR, MV_DR6_BD))
 			return 0;

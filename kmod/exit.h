@@ -105,7 +105,7 @@ struct mv_exit {
 	};
 };
 
-/* Debug-register bits that asm/debugreg.h has no names for. SDM vol. 3B, 17.2. */
+/* Debug-register bits that asm/debugreg.h has no names for. SDM vol. 3B, 18.2. */
 #define MV_DR6_BD BIT(13)
 #define MV_DR7_GD BIT(13)
 #define MV_DR7_ENABLE 0xffull /* L0 to G3 */

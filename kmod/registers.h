@@ -27,8 +27,6 @@ static inline bool mv_pae_paging(struct mv_vcpu *vcpu)
 	       mv_cr0_has(vcpu, X86_CR0_PG);
 }
 
-/* A 48- or 57-bit linear address in canonical form, by the guest's CR4.LA57. */
-
 int mv_get_dr(struct mv_vcpu *vcpu, int dr, u64 *val); /* 1: #UD or #GP is queued */
 int mv_set_dr(struct mv_vcpu *vcpu, int dr, u64 val);
 u64 mv_effective_dr7(struct mv_vcpu *vcpu);

@@ -527,7 +527,7 @@ static long vcpu_publish(struct mv_vcpu *vcpu)
 		mv_vm_put(vm);
 		return fd;
 	}
-	/* Pairs with mv_for_each_vcpu(). */
+	/* Pairs with mv_nr_vcpus(). */
 	smp_store_release(&vm->nr_vcpus, vm->nr_vcpus + 1);
 	if (vcpu->lapic)
 		mv_apic_map_update(vm);

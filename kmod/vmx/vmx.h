@@ -21,7 +21,7 @@ extern struct vmx_caps vmx_caps;
 
 #define VMX_TSC_FRAC_BITS 48 /* SDM vol. 3C, 26.3: of the TSC multiplier */
 
-/* Values of VMCS fields that are costly to look up, as last written. */
+/* The host's: first as last written to the VMCS; then what VM exit does not bring back. */
 struct vmx_host_state {
 	unsigned long cr3, cr4, fs_base, rsp;
 	u16 fs_sel, gs_sel, ds_sel, es_sel, ldt_sel;
