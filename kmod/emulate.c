@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* The instruction emulator's view of a vCPU: memory, devices, ports, and userspace's part. */
-#include <linux/kvm.h>
 #include <asm/fpu/api.h>
-#include <asm/trapnr.h>
 
 #include "backend.h"
 

@@ -2,7 +2,6 @@
 /* Exceptions, NMIs and interrupts: what waits, and what goes in with the next entry. */
 #include <linux/percpu.h>
 #include <asm/debugreg.h>
-#include <asm/traps.h>
 
 #include "backend.h"
 #include "trace.h"

@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* One dispatch table over the exits of both vendors. */
-#include <linux/kvm.h>
 #include <linux/percpu.h>
 #include <asm/debugreg.h>
-#include <asm/trapnr.h>
 
 #include "backend.h"
 #include "trace.h"

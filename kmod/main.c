@@ -13,7 +13,6 @@
 #include <asm/reboot.h>
 
 #include "backend.h"
-#include "compat.h"
 #include "../uapi/linux/minivirt.h"
 
 bool mv_dump_on_failure;

@@ -2,7 +2,6 @@
 /* The vCPU ioctls that read and write state: their table, and the small ones. */
 #include <linux/slab.h>
 #include <linux/uaccess.h>
-#include <asm/trapnr.h>
 
 #include "backend.h"
 #include "state.h"

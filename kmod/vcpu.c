@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* The virtual CPU: loaded and put, asked for something, reset; its descriptor, ioctls and life. */
 #include <linux/anon_inodes.h>
-#include <linux/file.h>
 #include <linux/fs.h>
 #include <linux/mm.h>
 #include <linux/sched/signal.h>
@@ -9,11 +8,11 @@
 #include <linux/smp.h>
 #include <linux/uaccess.h>
 #include <asm/debugreg.h>
+#include <asm/pkru.h>
 #include <asm/tsc.h>
 #include <trace/events/ipi.h>
 
 #include "backend.h"
-#include "compat.h"
 
 void mv_cache_reg(struct mv_vcpu *vcpu, enum mv_lazy_reg reg)
 {

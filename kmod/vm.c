@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* The virtual machine: its descriptor, its ioctls, its lifetime. */
 #include <linux/anon_inodes.h>
-#include <linux/file.h>
+#include <linux/cpu.h>
 #include <linux/fs.h>
 #include <linux/sched/mm.h>
 #include <linux/slab.h>
@@ -9,7 +9,6 @@
 #include <asm/tsc.h>
 
 #include "backend.h"
-#include "compat.h"
 #include "../uapi/linux/minivirt.h"
 
 static atomic_t vm_count = ATOMIC_INIT(0);

@@ -4,7 +4,6 @@
  * can have their accesses reported, replace the instructions by ones that use
  * a copy in memory, and say where that copy is.
  */
-#include <linux/kvm.h>
 
 #include "irq.h"
 

@@ -2,7 +2,6 @@
 /* What a guest asks of its host by VMCALL or VMMCALL: Documentation/hypercalls.md. */
 #include <linux/sched/stat.h>
 #include <uapi/linux/kvm_para.h>
-#include <asm/trapnr.h>
 
 #include "../backend.h"
 #include "../irq/irq.h"

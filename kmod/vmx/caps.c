@@ -12,7 +12,6 @@
 #include <asm/tlbflush.h>
 
 #include "compat.h"
-#include "mmu/pgtable.h"
 #include "vmx.h"
 #include "../../uapi/linux/minivirt.h"
 

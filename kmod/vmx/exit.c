@@ -1,11 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* A VM exit of the hardware made into struct mv_exit. SDM vol. 3C, chapter 28, appendix C. */
-#include <linux/percpu.h>
-#include <asm/debugreg.h>
-#include <asm/trapnr.h>
-#include <uapi/asm/vmx.h>
 
-#include "mmu/pgtable.h"
 #include "vmx.h"
 
 /* Basic exit reasons that need no qualification, and those that a decoder below handles. */

@@ -3,13 +3,11 @@
 #include <linux/percpu.h>
 #include <linux/idr.h>
 #include <linux/smp.h>
-#include <asm/debugreg.h>
 #include <asm/desc.h>
 #include <asm/msr.h>
 #include <asm/tlbflush.h>
 
 #include "compat.h"
-#include "mmu/pgtable.h"
 #include "vmx.h"
 
 /* VMCSs that are active on a CPU, to be cleared before VMX goes off there. */

@@ -5,11 +5,8 @@
 #include <asm/desc.h>
 #include <asm/fsgsbase.h>
 #include <asm/msr.h>
-#include <asm/mmu_context.h>
 #include <asm/tlbflush.h>
 
-#include "compat.h"
-#include "mmu/pgtable.h"
 #include "vmx.h"
 #include "../../uapi/linux/minivirt.h"
 
