@@ -18,12 +18,24 @@
 /* RBP pages from RBX on, RDX bytes apart. */
 GUEST64(touch, LOOP("movb $1, (%rbx)\n add %rdx, %rbx"));
 
-static u64 touch_pages(struct vm *vm, u64 page, u64 count, u64 size)
+static void start_touch(struct vm *vm, u64 page, u64 count, u64 size)
 {
 	struct kvm_regs regs = { .rbx = MEM_GPA + page * size, .rdx = size };
-	u64 start;
 
 	vcpu_start(vm, 0, &regs, count);
+}
+
+static void touch_pages(struct vm *vm, u64 page, u64 count, u64 size)
+{
+	start_touch(vm, page, count, size);
+	vcpu_run_done(&vm->vcpus[0]);
+}
+
+static u64 time_touch(struct vm *vm, u64 page, u64 count, u64 size)
+{
+	u64 start;
+
+	start_touch(vm, page, count, size);
 	start = ticks();
 	vcpu_run_done(&vm->vcpus[0]);
 	return ticks() - start;
@@ -38,9 +50,9 @@ static double fault(u64 size, u64 batch, int repeat, int advice)
 	vm_add_mem(vm, 3 * batch * repeat * size, 0, advice);
 	vcpu_load(vm, 0, &touch);
 	for (int i = 0; i < repeat; i++) {
-		shorter[i] = touch_pages(vm, page, batch, size);
+		shorter[i] = time_touch(vm, page, batch, size);
 		page += batch;
-		longer[i] = touch_pages(vm, page, 2 * batch, size);
+		longer[i] = time_touch(vm, page, 2 * batch, size);
 		page += 2 * batch;
 	}
 	vm_free(vm);
