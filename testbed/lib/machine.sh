@@ -126,9 +126,14 @@ machine_qemu()
 		-serial "file:$run/console"
 		-chardev "file,id=report,path=$run/report"
 		-device isa-debugcon,iobase=0xe9,chardev=report)
-	[ -z "$icount" ] || emulator+=(-icount "shift=0,sleep=off")
+	# With sleep=off the clock jumps to the next timer whenever gdb stops the processor.
+	[ -z "$icount" ] || emulator+=(-icount "shift=0,sleep=$([ -z "$gdb" ] && echo off || echo on)")
 	[ -z "$monitor" ] || emulator+=(-monitor "unix:$monitor,server=on,wait=off")
-	[ -z "$gdb" ] || emulator+=(-gdb "tcp::$gdb" -S)
+	case $gdb in
+	'') ;;
+	/*) emulator+=(-gdb "unix:$gdb,server=on,wait=off" -S) ;;
+	*) emulator+=(-gdb "tcp::$gdb" -S) ;;
+	esac
 	emulator_stdout=$run/emulator.log
 }
 
