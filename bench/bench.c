@@ -21,11 +21,11 @@ static const struct row *const tables[] = { exit_rows, event_rows, memory_rows, 
 const char *dev_path = "/dev/minivirt";
 int dev;
 bool real_mode;
-int marks; /* samples of each row that are marked for Bochs' debugger */
+int marks; /* samples of each row that are marked for the emulator's debugger */
 
 #define WARM_UP 3 /* samples before them */
 
-/* Does nothing but where Bochs' debugger takes it for its "magic breakpoint". */
+/* Does nothing but where Bochs' debugger stops at it by itself, and qemu.py by a breakpoint. */
 static void magic_break(void)
 {
 	asm volatile("xchg %bx, %bx");
@@ -53,7 +53,7 @@ static void usage(FILE *f)
 		"  --dev PATH    the device (/dev/minivirt)\n"
 		"  --json FILE   write the figures there too\n"
 		"  --real-mode   guests that can run in real mode do\n"
-		"  --marks N     Bochs' debugger stops at the start and the end of N samples of each row\n"
+		"  --marks N     the emulator's debugger stops at both ends of N samples of each row\n"
 		"  --list        what rows there are\n"
 		"  --time        print how many ticks COMMAND takes, last on standard output\n");
 }
