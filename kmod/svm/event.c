@@ -129,7 +129,7 @@ u32 svm_get_int_shadow(struct mv_vcpu *vcpu)
 	return 0;
 }
 
-/* A virtual interrupt of no vector, only to be intercepted when the guest would take it. */
+/* A virtual interrupt of no vector, whose only purpose is the exit when the guest would take it. */
 void svm_irq_window(struct mv_vcpu *vcpu, bool on)
 {
 	struct svm_vcpu *svm = to_svm(vcpu);
@@ -140,9 +140,8 @@ void svm_irq_window(struct mv_vcpu *vcpu, bool on)
 		svm->nmi_window = true;
 		on = false;
 	}
-	if (on == svm_intercepts(svm, INTERCEPT_VINTR))
+	if (on == !!(control->int_ctl & V_IRQ_MASK))
 		return;
-	svm_intercept(svm, INTERCEPT_VINTR, on);
 	if (on) {
 		control->int_vector = 0;
 		control->int_ctl |= V_IRQ_MASK | V_INTR_PRIO_MASK | V_IGN_TPR_MASK;

@@ -103,11 +103,6 @@ static inline void svm_intercept(struct svm_vcpu *svm, unsigned int bit, bool on
 	}
 }
 
-static inline bool svm_intercepts(struct svm_vcpu *svm, unsigned int bit)
-{
-	return svm->vmcb->control.intercepts[bit / 32] & BIT(bit % 32);
-}
-
 /* CR0 bits that guests see, but get only without a quirk: their memory is cached as the host's. */
 #define SVM_CR0_HIDDEN ((u64)(X86_CR0_CD | X86_CR0_NW))
 
