@@ -7,16 +7,10 @@
 #define MV_APIC_INIT 0
 #define MV_APIC_SIPI 1
 
-#define MV_IRQ_SOURCE_USER 0
-#define MV_IRQ_SOURCE_PIT 1
-#define MV_IRQ_SOURCE_IRQFD 2
-
 int mv_irqchip_split(struct mv_vm *vm, u64 nr_routes); /* KVM_CAP_SPLIT_IRQCHIP */
-int mv_pit_create(struct mv_vm *vm, const struct kvm_pit_config *cfg);
 void mv_irqchip_destroy(struct mv_vm *vm); /* before the vCPUs */
 /* KVM_IRQ_LINE, KVM_SET_GSI_ROUTING, KVM_SIGNAL_MSI, KVM_GET/SET_IRQCHIP, KVM_GET/SET_PIT2... */
 long mv_irq_vm_ioctl(struct mv_vm *vm, unsigned int nr, unsigned long arg);
-int mv_set_irq(struct mv_vm *vm, u32 gsi, int level, int source); /* <0 masked, 0 coalesced, >0 */
 void mv_irqfd_init_vm(struct mv_vm *vm);
 void mv_irqfd_release_vm(struct mv_vm *vm); /* the VM's own descriptor is closed */
 

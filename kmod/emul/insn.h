@@ -52,7 +52,7 @@ enum mv_form {
 #define F_BYTE		BIT(0)	/* operands are bytes */
 #define F_MODRM		BIT(1)
 #define F_WRITE		BIT(2)	/* the ModRM operand is written */
-#define F_LOCKABLE		BIT(3)	/* may have a LOCK prefix */
+#define F_LOCKABLE	BIT(3)	/* may have a LOCK prefix */
 #define F_D64		BIT(4)	/* operand size defaults to 8 in long mode */
 #define F_MEM		BIT(5)	/* the ModRM operand has to be in memory */
 #define F_NP		BIT(6)	/* with a prefix 66, F2 or F3 it is another instruction */

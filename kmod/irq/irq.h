@@ -182,6 +182,10 @@ static inline u32 lapic_timer_mode(struct mv_lapic *lapic)
 
 /* ---- the chips of a VM --------------------------------------------------- */
 
+#define MV_IRQ_SOURCE_USER 0
+#define MV_IRQ_SOURCE_PIT 1
+#define MV_IRQ_SOURCE_IRQFD 2
+
 /* states[]: for each pin, a bit for each source (MV_IRQ_SOURCE_*) that holds it up. */
 struct mv_pic {
 	struct mv_io_device dev;
@@ -247,7 +251,10 @@ void mv_ioapic_update_eoi_vectors(struct mv_irqchip *chips);
 void mv_ioapic_get(struct mv_irqchip *chips, struct kvm_ioapic_state *s);
 void mv_ioapic_set(struct mv_irqchip *chips, const struct kvm_ioapic_state *s);
 
-void mv_pit_destroy(struct mv_irqchip *chips); /* without the lock */
+/* Without the lock */
+int mv_pit_create(struct mv_vm *vm, const struct kvm_pit_config *cfg);
+void mv_pit_destroy(struct mv_irqchip *chips);
+
 void mv_pit_acked(struct mv_irqchip *chips);
 void mv_pit_forget_ticks(struct mv_irqchip *chips);
 long mv_pit_ioctl(struct mv_vm *vm, unsigned int nr, void __user *arg); /* vm->lock held */
@@ -260,6 +267,8 @@ void mv_irqfd_acked(struct mv_irqchip *chips, u32 gsi);
 
 /* route.c; @pin counts from 0 on each of the three chips, KVM_IRQCHIP_*. */
 int mv_set_irq_locked(struct mv_irqchip *chips, u32 gsi, int level, int source);
+/* Takes the lock if it has to; <0: masked, 0: coalesced, >0: sent */
+int mv_set_irq(struct mv_vm *vm, u32 gsi, int level, int source);
 bool mv_send_gsi_msi(struct mv_vm *vm, u32 gsi); /* without the lock */
 void mv_pin_acked(struct mv_irqchip *chips, u32 chip, u32 pin); /* its interrupt is over */
 void mv_pin_unmasked(struct mv_irqchip *chips, u32 chip, u32 pin);

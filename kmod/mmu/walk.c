@@ -31,11 +31,6 @@ struct walk {
 	u64 all, any; /* bits that all entries have, and that any has: what they allow together */
 };
 
-static int physical_bits(const struct mv_vcpu *vcpu)
-{
-	return clamp_t(int, vcpu->maxphyaddr, 32, 52);
-}
-
 static void walk_init(struct walk *w, struct mv_vcpu *vcpu, u32 access)
 {
 	w->vcpu = vcpu;
@@ -47,7 +42,7 @@ static void walk_init(struct walk *w, struct mv_vcpu *vcpu, u32 access)
 	w->set = false;
 	w->slot = NULL;
 	w->nr_steps = 0;
-	w->reserved = GENMASK_ULL(51, 0) & (~0ull << physical_bits(vcpu));
+	w->reserved = GENMASK_ULL(51, 0) & mv_reserved_gpa(vcpu);
 	if (!w->nxe)
 		w->reserved |= _PAGE_NX;
 	if (w->mode != PAGING_LONG)
@@ -78,7 +73,7 @@ static u64 pse36_base(u64 entry)
 static u64 large_reserved(const struct walk *w, enum paging mode, int level)
 {
 	if (mode == PAGING_32)
-		return GENMASK_ULL(21, min(physical_bits(w->vcpu), 40) - 19);
+		return GENMASK_ULL(21, min_t(int, w->vcpu->maxphyaddr, 40) - 19);
 	if (level == 2)
 		return GENMASK_ULL(20, 13);
 	return mv_guest_has(w->vcpu, X86_FEATURE_GBPAGES) ? GENMASK_ULL(29, 13) : _PAGE_PSE;
