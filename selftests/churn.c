@@ -262,6 +262,8 @@ TEST_F(churn, huge_pages_come_and_go)
 
 TEST_F(churn, huge_from_the_beginning)
 {
+	if (access(KHUGEPAGED, F_OK))
+		SKIP(return, "no transparent huge pages");
 	ASSERT_EQ(0, madvise(self->mem, SIZE, MADV_HUGEPAGE));
 	memset(self->mem + 8, 0xff, 1);
 	start(self);

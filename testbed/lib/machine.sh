@@ -113,8 +113,10 @@ one_cpu()
 machine_qemu()
 {
 	local run=$1 image=$2/vmlinux
-	# QEMU enters an ELF kernel by PVH, where one with KASAN crashes.
-	[ "$kernel" != debug ] || image=$2/bzImage
+	# QEMU enters an ELF kernel by PVH, where one with KASAN or KCSAN crashes.
+	case $kernel in
+	debug | race) image=$2/bzImage ;;
+	esac
 	# VMRUN and #VMEXIT change the pending interrupts of QEMU's processor in memory while its main loop may do
 	# so, too, and then an interrupt of the machine is lost. On one CPU they cannot.
 	emulator=(taskset -c "$(one_cpu)" qemu-system-x86_64 -nodefaults -no-user-config -display none -no-reboot
@@ -138,7 +140,7 @@ machine_qemu()
 }
 
 # What the kernel prints when something is wrong with it.
-KERNEL_TROUBLE='^(\[[ 0-9.]*\] *)?(-+\[ cut here|BUG:|WARNING:|Oops:|general protection fault|kernel BUG at|invalid opcode:|divide error:|stack segment:|double fault:|Kernel panic|INFO: (task|rcu|possible|trying to register|suspicious)|rcu: INFO:|watchdog: BUG|unreferenced object|kmemleak:|UBSAN:|ODEBUG:|INFO: lockdep|=+ *WARNING|.*(invalid opcode|Oops|general protection fault).*(SMP|PREEMPT|KASAN|PTI|NOPTI)|.*sleeping function called|.*unchecked MSR access|.*refcount_t:|.*list_(add|del) corruption|.*DEADLOCK)'
+KERNEL_TROUBLE='^(\[[ 0-9.]*\] *)?(-+\[ cut here|BUG:|\[ BUG:|WARNING:|Oops:|general protection fault|kernel BUG at|invalid opcode:|divide error:|stack segment:|double fault:|Kernel panic|INFO: (task|rcu|possible|trying to register|suspicious)|rcu: INFO:|watchdog: BUG|unreferenced object|kmemleak:|UBSAN:|ODEBUG:|INFO: lockdep|=+ *WARNING|.*(invalid opcode|Oops|general protection fault).*(SMP|PREEMPT|KASAN|PTI|NOPTI)|.*sleeping function called|.*unchecked MSR access|.*refcount_t:|.*list_(add|del) corruption|.*DEADLOCK)'
 
 # machine_verdict: from what the run left in $run to $status, telling why.
 machine_verdict()
