@@ -4,7 +4,11 @@
  * is to be seen whether the processor keeps a log of its own or not.
  */
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
+#include <sys/syscall.h>
+#include <linux/userfaultfd.h>
+#include "stats.h"
 #include "test.h"
 
 #define GPA 0x1000000ul
@@ -313,6 +317,86 @@ TEST_F(log, clear_without_the_capability)
 	clear_log(self, 0, 64);
 	EXPECT_EQ(1, get_log(self));
 	EXPECT_EQ(0, get_log(self));
+}
+
+/* A page of memory whose first access waits until it is given by let_go(). */
+static int blocking_page(void *page)
+{
+	struct uffdio_register reg = { .range = { (u64)page, PAGE },
+				       .mode = UFFDIO_REGISTER_MODE_MISSING };
+	struct uffdio_api api = { .api = UFFD_API };
+	int fd = syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK);
+
+	if (fd < 0)
+		FAIL("userfaultfd: %s", __strerror(errno));
+	IOCTL(fd, UFFDIO_API, &api);
+	IOCTL(fd, UFFDIO_REGISTER, &reg);
+	return fd;
+}
+
+static void let_go(int fd, void *page)
+{
+	struct uffdio_zeropage zero = { .range = { (u64)page, PAGE } };
+
+	IOCTL(fd, UFFDIO_ZEROPAGE, &zero);
+}
+
+struct clearing {
+	int vm;
+	struct kvm_clear_dirty_log log;
+};
+
+static void *clear_all(void *arg)
+{
+	struct clearing *c = arg;
+
+	IOCTL(c->vm, KVM_CLEAR_DIRTY_LOG, &c->log);
+	return NULL;
+}
+
+/*
+ * A huge page that goes because small ones are to be logged may still be in a
+ * TLB. The host finds nothing mapped when it takes the memory away then, so the
+ * flush has to come before it can: with the clear of the log not yet over.
+ */
+TEST_F(log, what_is_gone_is_flushed_before_the_host_may_take_it)
+{
+	u64 size = 256ul << 20, gpa = 1ul << 30, huge = 2ul << 20;
+	u8 *area = mmap(NULL, size + huge, PROT_READ | PROT_WRITE,
+			MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	u8 *mem = (u8 *)(((u64)area + huge - 1) & -huge);
+	u64 *bits = mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct clearing c = { self->vm->fd,
+			      { .slot = 2, .num_pages = size / PAGE, .dirty_bitmap = bits } };
+	struct pollfd pfd = { .events = POLLIN };
+	struct stats stats;
+	pthread_t thread;
+	s64 before;
+
+	ASSERT_NE(MAP_FAILED, area);
+	ASSERT_NE(MAP_FAILED, bits);
+	REQUIRE_CAP(self->vm->fd, KVM_CAP_BINARY_STATS_FD);
+	stats_open(&stats, self->vm->fd);
+	if (madvise(mem, huge, MADV_HUGEPAGE))
+		SKIP(return, "no transparent huge pages");
+	if (set_manual(self->vm, ALL_SET))
+		SKIP(return, "logs do not begin with all set");
+	ASSERT_EQ(0, vm_set_slot(self->vm, 2, gpa, size, mem, 0));
+	*guest_ptr(self->vm, job) = (struct job){ gpa, 0, 1, 1, true };
+	RUN_SYNC(self->vcpu);
+	ASSERT_EQ(0, vm_set_slot(self->vm, 2, gpa, size, mem, KVM_MEM_LOG_DIRTY_PAGES));
+
+	bits[0] = 1;
+	pfd.fd = blocking_page((u8 *)bits + PAGE);
+	before = stats_get(&stats, "remote_tlb_flush");
+	ASSERT_EQ(0, pthread_create(&thread, NULL, clear_all, &c));
+	ASSERT_EQ(1, poll(&pfd, 1, -1));
+	ASSERT_EQ(0, madvise(mem, huge, MADV_DONTNEED));
+	EXPECT_LT(before, stats_get(&stats, "remote_tlb_flush"));
+	let_go(pfd.fd, (u8 *)bits + PAGE);
+	pthread_join(thread, NULL);
+	RUN_SYNC(self->vcpu);
+	EXPECT_EQ(2, *(u64 *)mem);
 }
 
 TEST_F(log, bad_ranges_are_refused)

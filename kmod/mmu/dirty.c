@@ -75,13 +75,13 @@ static void drain_cpu_logs(struct mv_vm *vm)
 
 /*
  * Of words @first to @first + @n - 1 take the bits that @buf has; @buf becomes
- * what was taken. true: a TLB flush is due.
+ * what was taken. Return: not 0 if a TLB flush is due.
  */
-static bool take_words(struct mv_vm *vm, struct mv_slot *slot, unsigned long *buf, u64 first,
-		       u64 n)
+static unsigned int take_words(struct mv_vm *vm, struct mv_slot *slot, unsigned long *buf,
+			       u64 first, u64 n)
 {
 	struct mv_mmu *mmu = &vm->mmu;
-	bool flush = false;
+	unsigned int changed = 0;
 	gfn_t gfn;
 	u64 i;
 
@@ -93,11 +93,12 @@ static bool take_words(struct mv_vm *vm, struct mv_slot *slot, unsigned long *bu
 			continue;
 		atomic_long_andnot(buf[i], (atomic_long_t *)&slot->dirty[first + i]);
 		gfn = slot->base_gfn + (first + i) * BITS_PER_LONG;
-		flush |= mv_pt_range(mmu, MV_PT_LOG_WRITES, gfn + __ffs(buf[i]),
-				     gfn + __fls(buf[i]) + 1, NULL);
+		changed |= mv_pt_range(mmu, MV_PT_LOG_WRITES, gfn + __ffs(buf[i]),
+				       gfn + __fls(buf[i]) + 1, NULL);
 	}
+	changed = mv_flush_gone(vm, changed);
 	write_unlock(&mmu->lock);
-	return flush;
+	return changed;
 }
 
 /*
@@ -108,7 +109,7 @@ static int take_log(struct mv_vm *vm, struct mv_slot *slot, u64 first, u64 end,
 		    const void __user *mask, void __user *user)
 {
 	unsigned long *buf;
-	bool flush = false;
+	unsigned int changed = 0;
 	size_t at, bytes;
 	u64 i, n;
 	int r = 0;
@@ -125,13 +126,13 @@ static int take_log(struct mv_vm *vm, struct mv_slot *slot, u64 first, u64 end,
 			r = -EFAULT;
 			break;
 		}
-		flush |= take_words(vm, slot, buf, i, n);
+		changed |= take_words(vm, slot, buf, i, n);
 		if (user && copy_to_user(user + at, buf, bytes))
 			r = -EFAULT;
 		cond_resched();
 	}
 	/* Before userspace reads a page by this log, no vCPU writes it unseen. */
-	if (flush)
+	if (changed)
 		mv_flush_all(vm);
 	kfree(buf);
 	return r;

@@ -49,11 +49,16 @@ enum mv_pt_op {
 	MV_PT_CLEAR_YOUNG,
 };
 
+/* What mv_pt_range() has done or found. */
+#define MV_PT_CHANGED BIT(0) /* an entry is another, or is young */
+#define MV_PT_GONE BIT(1) /* a leaf or a table is gone: see mv_flush_gone() */
+
 struct page *mv_pt_alloc(void);
 void mv_pt_free(struct list_head *tables);
+void mv_pt_free_all(struct page *root);
 int mv_pt_map(struct mv_mmu *mmu, const struct mv_map *map, struct list_head *tables);
-bool mv_pt_range(struct mv_mmu *mmu, enum mv_pt_op op, gfn_t start, gfn_t end,
-		 struct list_head *freed);
+unsigned int mv_pt_range(struct mv_mmu *mmu, enum mv_pt_op op, gfn_t start, gfn_t end,
+			 struct list_head *freed);
 
 /* Does the processor itself log the writes of leaves with a clear dirty bit? */
 static inline bool mv_cpu_logs_writes(void)
@@ -100,6 +105,42 @@ static inline void mv_flush_all(struct mv_vm *vm)
 {
 	atomic64_inc(&vm->tlb_flushes);
 	mv_request_all(vm, MV_REQ_TLB_FLUSH, true);
+}
+
+/**
+ * mv_flush_gone() - before mmu->lock is let go
+ * @vm: its mmu->lock is held for writing
+ * @changed: what mv_pt_range() has returned since the last flush
+ *
+ * A page that no entry leads to any more may still be in a TLB. An invalidation
+ * by the host finds no entry of it, has nothing to flush, and lets the page be
+ * freed: so nobody else may have the lock before the flush.
+ *
+ * Return: what is left of @changed, for a flush that may come later
+ */
+static inline unsigned int mv_flush_gone(struct mv_vm *vm, unsigned int changed)
+{
+	lockdep_assert_held_write(&vm->mmu.lock);
+	if (!(changed & MV_PT_GONE))
+		return changed;
+	mv_flush_all(vm);
+	return 0;
+}
+
+/* mmu->lock is held for writing, and let go if others want it, or the CPU. */
+static inline unsigned int mv_let_others(struct mv_vm *vm, unsigned int changed)
+{
+	if (!need_resched() && !rwlock_needbreak(&vm->mmu.lock))
+		return changed;
+	changed = mv_flush_gone(vm, changed);
+	cond_resched_rwlock_write(&vm->mmu.lock);
+	return changed;
+}
+
+/* Where one that lets others in may do so: behind @gfn, at the border of a table of level 2. */
+static inline gfn_t mv_next_break(gfn_t gfn)
+{
+	return round_down(gfn, mv_pt_pages(3)) + mv_pt_pages(3);
 }
 
 #endif /* MV_MMU_H */

@@ -20,12 +20,12 @@ static struct mv_vm *to_vm(struct mmu_notifier *notifier)
 }
 
 /* @op to all guest memory that is at @start to @end - 1 in the process. mmu->lock is held. */
-static bool for_hva_range(struct mv_vm *vm, enum mv_pt_op op, hva_t start, hva_t end,
-			  struct list_head *freed)
+static unsigned int for_hva_range(struct mv_vm *vm, enum mv_pt_op op, hva_t start, hva_t end,
+				  struct list_head *freed)
 {
 	struct interval_tree_node *node;
+	unsigned int changed = 0;
 	hva_t first, last;
-	bool any = false;
 
 	for (node = interval_tree_iter_first(&vm->mmu.slots_by_hva, start, end - 1); node;
 	     node = interval_tree_iter_next(node, start, end - 1)) {
@@ -33,12 +33,12 @@ static bool for_hva_range(struct mv_vm *vm, enum mv_pt_op op, hva_t start, hva_t
 
 		first = max(start, slot->hva);
 		last = min(end, slot->hva + slot->npages * PAGE_SIZE);
-		any |= mv_pt_range(&vm->mmu, op,
-				   slot->base_gfn + ((first - slot->hva) >> PAGE_SHIFT),
-				   slot->base_gfn + (PAGE_ALIGN(last - slot->hva) >> PAGE_SHIFT),
-				   freed);
+		changed |= mv_pt_range(&vm->mmu, op,
+				       slot->base_gfn + ((first - slot->hva) >> PAGE_SHIFT),
+				       slot->base_gfn +
+				       (PAGE_ALIGN(last - slot->hva) >> PAGE_SHIFT), freed);
 	}
-	return any;
+	return changed;
 }
 
 static void begin_invalidate(struct mv_mmu *mmu, hva_t start, hva_t end)
@@ -53,18 +53,45 @@ static void begin_invalidate(struct mv_mmu *mmu, hva_t start, hva_t end)
 	}
 }
 
-/* Zaps never sleep, so there is no difference for a range that is not blockable. */
+/*
+ * What is mapped by the first slot that reaches behind @at, or by others there,
+ * up to the next place for a break. Return: that place; @end if there is no more.
+ */
+static hva_t zap_some(struct mv_vm *vm, hva_t at, hva_t end, unsigned int *changed,
+		      struct list_head *freed)
+{
+	struct interval_tree_node *node =
+		interval_tree_iter_first(&vm->mmu.slots_by_hva, at, end - 1);
+	const struct mv_slot *slot = container_of(node, struct mv_slot, hva_range);
+	gfn_t gfn;
+
+	if (!node)
+		return end;
+	at = max(at, slot->hva);
+	gfn = slot->base_gfn + ((at - slot->hva) >> PAGE_SHIFT);
+	end = min(end, at + ((mv_next_break(gfn) - gfn) << PAGE_SHIFT));
+	*changed |= for_hva_range(vm, MV_PT_ZAP, at, end, freed);
+	return end;
+}
+
+/* While the range is in work no fault enters anything of it: the lock may be let go. */
 static int invalidate_range_start(struct mmu_notifier *notifier,
 				  const struct mmu_notifier_range *range)
 {
 	struct mv_vm *vm = to_vm(notifier);
 	struct mv_mmu *mmu = &vm->mmu;
+	hva_t at = range->start;
+	unsigned int changed = 0;
 	LIST_HEAD(freed);
 
 	write_lock(&mmu->lock);
 	begin_invalidate(mmu, range->start, range->end);
-	if (mmu->root && for_hva_range(vm, MV_PT_ZAP, range->start, range->end, &freed))
-		mv_flush_all(vm);
+	while (mmu->root && at < range->end) {
+		at = zap_some(vm, at, range->end, &changed, &freed);
+		if (mmu_notifier_range_blockable(range))
+			changed = mv_let_others(vm, changed);
+	}
+	mv_flush_gone(vm, changed);
 	write_unlock(&mmu->lock);
 	mv_pt_free(&freed);
 	return 0;
@@ -90,7 +117,7 @@ static int age(struct mmu_notifier *notifier, enum mv_pt_op op, hva_t start, hva
 	       bool flush)
 {
 	struct mv_vm *vm = to_vm(notifier);
-	bool young = false;
+	unsigned int young = 0;
 
 	read_lock(&vm->mmu.lock);
 	if (vm->mmu.root)
@@ -144,8 +171,7 @@ void mv_mmu_zap_page(struct mv_vm *vm, gfn_t gfn)
 	LIST_HEAD(freed);
 
 	write_lock(&vm->mmu.lock);
-	if (mv_pt_range(&vm->mmu, MV_PT_ZAP, gfn, gfn + 1, &freed))
-		mv_flush_all(vm);
+	mv_flush_gone(vm, mv_pt_range(&vm->mmu, MV_PT_ZAP, gfn, gfn + 1, &freed));
 	write_unlock(&vm->mmu.lock);
 	mv_pt_free(&freed);
 }
@@ -179,20 +205,21 @@ int mv_mmu_init_vm(struct mv_vm *vm)
 	return r;
 }
 
+/*
+ * No vCPU runs, nor can one again: what TLBs still have is flushed before a new
+ * vCPU enters for the first time, should its tables have the same root page.
+ */
 void mv_mmu_stop_vm(struct mv_vm *vm)
 {
 	struct mv_mmu *mmu = &vm->mmu;
-	LIST_HEAD(freed);
+	struct page *root;
 
 	write_lock(&mmu->lock);
-	if (mmu->root) {
-		if (mv_pt_range(mmu, MV_PT_ZAP, 0, mv_pt_pages(MV_PT_LEVELS + 1), &freed))
-			mv_flush_all(vm);
-		list_add(&mmu->root->lru, &freed);
-		mmu->root = NULL;
-	}
+	root = mmu->root;
+	mmu->root = NULL;
 	write_unlock(&mmu->lock);
-	mv_pt_free(&freed);
+	if (root)
+		mv_pt_free_all(root);
 }
 
 void mv_mmu_free_vm(struct mv_vm *vm)

@@ -55,6 +55,24 @@ void mv_pt_free(struct list_head *tables)
 	}
 }
 
+/* @table, which no processor walks any more, and all below it; nobody knows of it. */
+static void pt_free_below(const struct mv_pt_format *fmt, u64 *table, int level)
+{
+	int i;
+
+	for (i = 0; level > 1 && i < MV_PT_ENTRIES; i++)
+		if (pt_is_table(fmt, table[i], level))
+			pt_free_below(fmt, pt_child(table[i]), level - 1);
+	free_page((unsigned long)table);
+	if (level == 2)
+		cond_resched();
+}
+
+void mv_pt_free_all(struct page *root)
+{
+	pt_free_below(mv_backend->pt_format, page_address(root), MV_PT_LEVELS);
+}
+
 static bool pt_allows(const struct mv_pt_format *fmt, u64 entry, u32 access)
 {
 	if ((access & MV_ACCESS_WRITE) && !(entry & fmt->write))
@@ -146,7 +164,8 @@ static void pt_clear_bits(u64 *entryp, u64 bits)
 	atomic64_andnot(bits, (atomic64_t *)entryp);
 }
 
-static bool pt_leaf_op(const struct mv_pt_format *fmt, enum mv_pt_op op, u64 *entryp, int level)
+static unsigned int pt_leaf_op(const struct mv_pt_format *fmt, enum mv_pt_op op, u64 *entryp,
+			       int level)
 {
 	u64 entry = READ_ONCE(*entryp);
 
@@ -154,23 +173,23 @@ static bool pt_leaf_op(const struct mv_pt_format *fmt, enum mv_pt_op op, u64 *en
 	case MV_PT_LOG_WRITES:
 		if (level == 1) {
 			if (!(entry & fmt->logged))
-				return false;
+				return 0;
 			pt_clear_bits(entryp, fmt->logged);
-			return true;
+			return MV_PT_CHANGED;
 		}
 		fallthrough;
 	case MV_PT_ZAP:
 		WRITE_ONCE(*entryp, 0);
-		return true;
+		return MV_PT_CHANGED | MV_PT_GONE;
 	case MV_PT_TEST_YOUNG:
-		return entry & fmt->accessed;
+		return entry & fmt->accessed ? MV_PT_CHANGED : 0;
 	case MV_PT_CLEAR_YOUNG:
 		if (!(entry & fmt->accessed))
-			return false;
+			return 0;
 		pt_clear_bits(entryp, fmt->accessed);
-		return true;
+		return MV_PT_CHANGED;
 	}
-	return false;
+	return 0;
 }
 
 struct pt_range {
@@ -180,11 +199,11 @@ struct pt_range {
 	struct list_head *freed;
 };
 
-static bool pt_walk_range(const struct pt_range *r, u64 *table, int level, gfn_t base)
+static unsigned int pt_walk_range(const struct pt_range *r, u64 *table, int level, gfn_t base)
 {
 	u64 span = mv_pt_pages(level);
 	unsigned int i = r->start > base ? (r->start - base) / span : 0;
-	bool any = false;
+	unsigned int changed = 0;
 	gfn_t gfn;
 
 	for (; i < MV_PT_ENTRIES; i++) {
@@ -194,16 +213,16 @@ static bool pt_walk_range(const struct pt_range *r, u64 *table, int level, gfn_t
 		if (!pt_present(r->fmt, table[i]))
 			continue;
 		if (!pt_is_table(r->fmt, table[i], level)) {
-			any |= pt_leaf_op(r->fmt, r->op, &table[i], level);
+			changed |= pt_leaf_op(r->fmt, r->op, &table[i], level);
 		} else if (r->op == MV_PT_ZAP && r->start <= gfn && gfn + span <= r->end) {
 			pt_detach(r->fmt, pt_child(table[i]), level - 1, r->freed);
 			WRITE_ONCE(table[i], 0);
-			any = true;
+			changed |= MV_PT_CHANGED | MV_PT_GONE;
 		} else {
-			any |= pt_walk_range(r, pt_child(table[i]), level - 1, gfn);
+			changed |= pt_walk_range(r, pt_child(table[i]), level - 1, gfn);
 		}
 	}
-	return any;
+	return changed;
 }
 
 /**
@@ -218,10 +237,10 @@ static bool pt_walk_range(const struct pt_range *r, u64 *table, int level, gfn_t
  * Tables that lie whole in the range are taken out, so that a large leaf can
  * take their place.
  *
- * Return: true if something was changed, or is young.
+ * Return: MV_PT_CHANGED, MV_PT_GONE
  */
-bool mv_pt_range(struct mv_mmu *mmu, enum mv_pt_op op, gfn_t start, gfn_t end,
-		 struct list_head *freed)
+unsigned int mv_pt_range(struct mv_mmu *mmu, enum mv_pt_op op, gfn_t start, gfn_t end,
+			 struct list_head *freed)
 {
 	struct pt_range r = {
 		.fmt = mv_backend->pt_format,

@@ -125,7 +125,7 @@ void mv_dirty_ring_push(struct mv_vm *vm, struct mv_slot *slot, gfn_t gfn)
  * One entry that userspace has given back: from now on the page's next write
  * is seen. What the entry says can be anything.
  */
-static bool reset_entry(struct mv_vcpu *vcpu, bool *flush)
+static bool reset_entry(struct mv_vcpu *vcpu, unsigned int *changed)
 {
 	struct mv_dirty_ring *ring = &vcpu->dirty_ring;
 	struct mv_vm *vm = vcpu->vm;
@@ -150,19 +150,20 @@ static bool reset_entry(struct mv_vcpu *vcpu, bool *flush)
 		return true;
 	offset = array_index_nospec(offset, slot->npages);
 	if (test_and_clear_bit(offset, slot->dirty))
-		*flush |= mv_pt_range(&vm->mmu, MV_PT_LOG_WRITES, slot->base_gfn + offset,
-				      slot->base_gfn + offset + 1, NULL);
+		*changed |= mv_pt_range(&vm->mmu, MV_PT_LOG_WRITES, slot->base_gfn + offset,
+					slot->base_gfn + offset + 1, NULL);
 	return true;
 }
 
-static u32 reset_ring(struct mv_vcpu *vcpu, bool *flush)
+static u32 reset_ring(struct mv_vcpu *vcpu, unsigned int *changed)
 {
 	u32 count = 0, n;
 
 	do {
 		write_lock(&vcpu->vm->mmu.lock);
-		for (n = 0; n < RESET_BATCH && reset_entry(vcpu, flush); n++)
+		for (n = 0; n < RESET_BATCH && reset_entry(vcpu, changed); n++)
 			;
+		*changed = mv_flush_gone(vcpu->vm, *changed);
 		write_unlock(&vcpu->vm->mmu.lock);
 		count += n;
 		cond_resched();
@@ -179,7 +180,7 @@ static u32 reset_ring(struct mv_vcpu *vcpu, bool *flush)
 long mv_reset_dirty_rings(struct mv_vm *vm)
 {
 	struct mv_vcpu *vcpu;
-	bool flush = false;
+	unsigned int changed = 0;
 	u32 count = 0;
 	int i;
 
@@ -187,9 +188,9 @@ long mv_reset_dirty_rings(struct mv_vm *vm)
 		return -EINVAL;
 	mutex_lock(&vm->slots_lock);
 	mv_for_each_vcpu(i, vcpu, vm)
-		count += reset_ring(vcpu, &flush);
+		count += reset_ring(vcpu, &changed);
 	/* Before userspace reads the pages, no vCPU writes them unseen. */
-	if (flush)
+	if (changed)
 		mv_flush_all(vm);
 	mutex_unlock(&vm->slots_lock);
 	return count;

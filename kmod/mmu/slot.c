@@ -173,18 +173,19 @@ static void unindex_hva(struct mv_vm *vm, struct mv_slot *slot)
 }
 
 /* mmu->lock is held for writing, and let go now and then. Nobody else changes slots. */
-static bool change_leaves(struct mv_vm *vm, enum mv_pt_op op, const struct mv_slot *slot,
+static void change_leaves(struct mv_vm *vm, enum mv_pt_op op, const struct mv_slot *slot,
 			  struct list_head *freed)
 {
 	gfn_t end = slot_end(slot), gfn = slot->base_gfn, next;
-	bool any = false;
+	unsigned int changed = 0;
 
 	for (; gfn < end; gfn = next) {
-		next = min(end, round_down(gfn, mv_pt_pages(3)) + mv_pt_pages(3));
-		any |= mv_pt_range(&vm->mmu, op, gfn, next, freed);
-		cond_resched_rwlock_write(&vm->mmu.lock);
+		next = min(end, mv_next_break(gfn));
+		changed |= mv_pt_range(&vm->mmu, op, gfn, next, freed);
+		changed = mv_let_others(vm, changed);
 	}
-	return any;
+	if (changed)
+		mv_flush_all(vm);
 }
 
 /*
@@ -214,8 +215,8 @@ static void retire(struct mv_vm *vm, struct mv_slot *old, const struct mv_slot *
 
 	write_lock(&mmu->lock);
 	slots_changed(mmu);
-	if ((op == MV_PT_ZAP || !mv_log_begins_set(vm)) && change_leaves(vm, op, old, &freed))
-		mv_flush_all(vm);
+	if (op == MV_PT_ZAP || !mv_log_begins_set(vm))
+		change_leaves(vm, op, old, &freed);
 	write_unlock(&mmu->lock);
 	mv_pt_free(&freed);
 	unindex_hva(vm, old);
