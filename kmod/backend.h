@@ -39,8 +39,8 @@ enum mv_event_type { MV_EVENT_IRQ, MV_EVENT_NMI, MV_EVENT_EXCEPTION };
  * @put: host state back, all of it; preemption off
  * @prepare: interrupts have just been turned off, and @run comes next, perhaps more than once:
  *	what changes only while they are on
- * @run: enter and leave once; interrupts off before and after. An NMI that
- *	ended the guest has been handed to the host. Fills in vcpu->exit, calls
+ * @run: enter and leave once; interrupts off before and after. An NMI or machine check
+ *	that ended the guest has been handed to the host. Fills in vcpu->exit, calls
  *	mv_events_sent() unless the entry failed, and then
  *	re-queues an event whose delivery the exit cut short.
  * @cache_reg: bring one lazy register into struct mv_vcpu
@@ -178,6 +178,9 @@ static __always_inline void mv_guest_leave(void)
 	if (context_tracking_enabled_this_cpu())
 		context_tracking_guest_exit();
 }
+
+/* mce.c: for @run, when a machine check has ended the guest. */
+void mv_host_machine_check(void);
 
 /* mv_call(run)(vcpu) calls the backend's @run. */
 #define mv_call(name) static_call(mv_##name##_call)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Machine checks that userspace reports to its guest: banks that it sets up
- * and fills.  SDM vol. 3B, chapter 16.
+ * Machine checks: the host's that end a guest, and those that userspace reports to its
+ * guest, in banks that it sets up and fills.  SDM vol. 3B, chapter 16.
  */
 #include <linux/nospec.h>
 #include <linux/slab.h>
@@ -10,6 +10,21 @@
 #include "backend.h"
 #include "state.h"
 #include "irq/irq.h"
+
+/*
+ * A machine check of the host's has ended the guest, and its banks are filled. It goes to the
+ * host's handler as one of the user thread that the guest is, whatever ran in it: what it can
+ * recover from costs this thread its memory or its life. By "int $18" it would be one of the
+ * kernel, of which the handler panics. Interrupts are off, on the CPU that took it.
+ */
+void mv_host_machine_check(void)
+{
+#ifdef CONFIG_X86_MCE
+	struct pt_regs regs = { .cs = __USER_CS, .flags = X86_EFLAGS_IF };
+
+	do_machine_check(&regs);
+#endif
+}
 
 /* The registers of a bank, in the order of their MSRs, then CTL2, which has a range of its own. */
 enum { CTL, STATUS, ADDR, MISC, CTL2, NR_REGS };

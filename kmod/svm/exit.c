@@ -73,7 +73,7 @@ static void svm_decode_exception(struct svm_vcpu *svm, u8 vector)
 
 	if (vector == MC_VECTOR) {
 		x->reason = MV_EXIT_DONE;
-		asm volatile("int $18"); /* the host's */
+		mv_host_machine_check();
 		return;
 	}
 	x->exception.vector = vector;

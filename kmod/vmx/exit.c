@@ -119,7 +119,7 @@ static void vmx_decode_exception(struct vmx_vcpu *vmx)
 	if (vector == MC_VECTOR) {
 		exit->reason = MV_EXIT_DONE;
 		vmx_requeue_event(vmx);
-		asm volatile("int $18");
+		mv_host_machine_check();
 		return;
 	}
 
@@ -207,6 +207,9 @@ void vmx_decode_exit(struct vmx_vcpu *vmx)
 
 	exit->hw_reason = hw_reason;
 	if (unlikely(hw_reason & VMX_EXIT_REASONS_FAILED_VMENTRY)) {
+		/* Userspace hears that the entry failed, when the host has survived it. SDM 27.9. */
+		if (basic == EXIT_REASON_MCE_DURING_VMENTRY)
+			mv_host_machine_check();
 		exit->reason = MV_EXIT_FAIL_ENTRY;
 		return;
 	}
