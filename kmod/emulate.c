@@ -351,6 +351,7 @@ static int go_on(struct mv_vcpu *vcpu)
 	int r;
 
 	vcpu->pio.to_user = false;
+	mv_taint_l1d(vcpu);
 	r = vcpu->string_io.size ? mv_emul_string_io(e, &vcpu->string_io) : mv_emul_insn(e);
 	/* What is left as it was need not go back into the control block. */
 	if (vcpu->gpr[MV_RSP] != rsp)

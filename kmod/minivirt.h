@@ -324,7 +324,7 @@ struct mv_vcpu {
 	u64 stats[MV_NR_STATS]; /* enum mv_exit_reason, then enum mv_stat; others read them */
 	bool sigset_active;
 	sigset_t sigset;
-	bool l1tf_flush_l1d; /* VMX: host secrets may be in the L1 data cache */
+	bool l1d_tainted; /* see mv_taint_l1d() */
 };
 
 /* ---- memory ----------------------------------------------------------- */
@@ -542,6 +542,16 @@ static inline void mv_request(struct mv_vcpu *vcpu, enum mv_request req)
 static inline bool mv_take_request(struct mv_vcpu *vcpu, enum mv_request req)
 {
 	return test_bit(req, &vcpu->requests) && test_and_clear_bit(req, &vcpu->requests);
+}
+
+/*
+ * What the kernel does next touches memory that is not this guest's, so secrets may be in the
+ * L1 data cache. Where a guest could read them there (L1TF), the backend flushes it before
+ * the next entry, unless the host has chosen always or never.
+ */
+static inline void mv_taint_l1d(struct mv_vcpu *vcpu)
+{
+	vcpu->l1d_tainted = true;
 }
 
 void mv_vcpu_kick(struct mv_vcpu *vcpu); /* out of the guest, out of HLT; any context */

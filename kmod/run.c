@@ -324,7 +324,7 @@ long mv_vcpu_run(struct mv_vcpu *vcpu)
 	if (vcpu->sigset_active)
 		sigprocmask(SIG_SETMASK, &vcpu->sigset, &current->real_blocked);
 
-	vcpu->l1tf_flush_l1d = true;
+	mv_taint_l1d(vcpu);
 	mv_fpu_load(vcpu);
 	r = run_locked(vcpu);
 	/* A HLT that the guest has executed by itself is not different from one that exits. */

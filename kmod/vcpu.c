@@ -48,7 +48,7 @@ static void vcpu_sched_in(struct preempt_notifier *n, int cpu)
 
 	set_cpu(vcpu, cpu);
 	WRITE_ONCE(vcpu->preempted, false);
-	vcpu->l1tf_flush_l1d = true;
+	mv_taint_l1d(vcpu);
 	vcpu->host_pkru = read_pkru();
 	mv_call(load)(vcpu);
 }

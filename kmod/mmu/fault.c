@@ -270,6 +270,8 @@ int mv_mmu_fault(struct mv_vcpu *vcpu, gpa_t gpa, u32 access)
 	};
 	int idx, r;
 
+	/* The host may read the page from a disk, copy or clear it, and reclaim others. */
+	mv_taint_l1d(vcpu);
 	idx = srcu_read_lock(&f.vm->srcu);
 	r = handle_fault(vcpu, &f);
 	srcu_read_unlock(&f.vm->srcu, idx);

@@ -59,18 +59,18 @@ static void vmx_unsetup_l1tf(void)
 
 /*
  * Conditional flush: only when something since the last entry may have brought
- * secrets into the cache, which is userspace, another task, or an interrupt.
+ * secrets into the cache, as mv_taint_l1d() and the host's interrupts tell.
  */
 static __always_inline bool vmx_l1d_flush_due(struct mv_vcpu *vcpu)
 {
-	return vcpu->l1tf_flush_l1d || kvm_get_cpu_l1tf_flush_l1d() || vmx_l1d_flush_always;
+	return vcpu->l1d_tainted || kvm_get_cpu_l1tf_flush_l1d() || vmx_l1d_flush_always;
 }
 
 static noinline void vmx_flush_l1d(struct mv_vcpu *vcpu)
 {
 	unsigned long i;
 
-	vcpu->l1tf_flush_l1d = false;
+	vcpu->l1d_tainted = false;
 	kvm_clear_cpu_l1tf_flush_l1d();
 	if (static_cpu_has(X86_FEATURE_FLUSH_L1D)) {
 		native_wrmsrl(MSR_IA32_FLUSH_CMD, L1D_FLUSH);
