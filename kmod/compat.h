@@ -64,6 +64,20 @@ static inline void mv_note_guest_ran(void)
 #ifdef X86_FEATURE_IBPB_EXIT_TO_USER
 	if (cpu_feature_enabled(X86_FEATURE_IBPB_EXIT_TO_USER))
 		this_cpu_write(x86_ibpb_exit_to_user, true);
+#elif LINUX_VERSION_CODE >= KERNEL_VERSION(6, 17, 0) /* and since 6.1.152, 6.6.106, 6.12.47 */
+#error "this kernel has no known way to flush branch predictions before userspace (VMSCAPE)"
+#endif
+}
+
+/* MMIO stale data alone, of the vulnerabilities by buffers: VERW only for guests with MMIO. */
+static __always_inline bool mv_mmio_leaks_buffers(void)
+{
+#ifdef X86_FEATURE_CLEAR_CPU_BUF_VM_MMIO /* 6.19 */
+	return cpu_feature_enabled(X86_FEATURE_CLEAR_CPU_BUF_VM_MMIO);
+#elif LINUX_VERSION_CODE >= KERNEL_VERSION(6, 16, 0)
+	return static_branch_unlikely(&cpu_buf_vm_clear);
+#else
+	return static_branch_unlikely(&mmio_stale_data_clear);
 #endif
 }
 

@@ -347,6 +347,8 @@ struct mv_mmu {
 	unsigned long invalidate_seq; /* of the host's invalidations and of slot changes, from 1 */
 	long invalidate_in_progress;
 	bool exec_splits; /* large leaves are not executable */
+	bool maps_device; /* the guest may have MMIO of the host: set before that is mapped */
+	bool all_know_device; /* no vCPU is in the guest that did not see that */
 	hva_t invalidate_start, invalidate_end; /* the host addresses in work, if any are */
 	struct rb_root_cached slots_by_hva;
 };

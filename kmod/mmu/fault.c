@@ -123,6 +123,22 @@ static int get_ram(struct mv_fault *f)
 	return 0;
 }
 
+/*
+ * The VM is about to have MMIO of the host mapped, by which its guest could read what
+ * transactions of others have left in the processor's buffers: from now on they are cleared
+ * before every entry, where that is needed. No vCPU may be in the guest without that.
+ */
+static void note_device(struct mv_fault *f)
+{
+	struct mv_mmu *mmu = &f->vm->mmu;
+
+	if (likely(!f->map.device) || smp_load_acquire(&mmu->all_know_device))
+		return;
+	WRITE_ONCE(mmu->maps_device, true);
+	mv_request_all(f->vm, MV_REQ_EVENT, true);
+	smp_store_release(&mmu->all_know_device, true);
+}
+
 /* Memory without struct page, as of a device; only where the VMA says so. */
 static int get_pfnmap(struct mv_fault *f)
 {
@@ -258,6 +274,7 @@ static int handle_fault(struct mv_vcpu *vcpu, struct mv_fault *f)
 		r = get_ram(f);
 		if (r == -EFAULT)
 			r = get_pfnmap(f);
+		note_device(f);
 	}
 	return r ?: map_page(f);
 }

@@ -7,6 +7,7 @@
 #include <asm/msr.h>
 #include <asm/tlbflush.h>
 
+#include "compat.h"
 #include "vmx.h"
 #include "../../uapi/linux/minivirt.h"
 
@@ -250,7 +251,12 @@ static void vmx_run(struct mv_vcpu *vcpu)
 		vmx_write_dirty_regs(vcpu);
 	vcpu->regs_dirty = 0;
 	if (static_branch_unlikely(&vmx_l1d_flush) && vmx_l1d_flush_due(vcpu))
-		vmx_flush_l1d(vcpu);
+		vmx_flush_l1d(vcpu); /* which clears the buffers, too */
+	else if (mv_mmio_leaks_buffers() && READ_ONCE(vcpu->vm->mmu.maps_device))
+		x86_clear_cpu_buffers();
+	/* A counter's NMI since the last entry may have stopped it. */
+	if (unlikely(vmx->nr_perf_msrs))
+		vmx_switch_perf(vmx);
 	if (vcpu->cr2 != native_read_cr2())
 		native_write_cr2(vcpu->cr2);
 
