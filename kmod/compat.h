@@ -8,6 +8,14 @@
 
 #ifdef __ASSEMBLY__
 
+/*
+ * CLEAR_BRANCH_HISTORY_VMEXIT stands for either feature. 6.1.85, 6.6.26 and 6.9 were the first to
+ * have it; what is older lacks VM_CLEAR_CPU_BUFFERS and x86_clear_cpu_buffers(), too.
+ */
+#if !defined(X86_FEATURE_CLEAR_BHB_LOOP_ON_VMEXIT) && !defined(X86_FEATURE_CLEAR_BHB_VMEXIT)
+#error "this kernel has no known way to clear the branch history at VM exit (BHI)"
+#endif
+
 /* 6.1 has it only in two parts. */
 #ifndef UNTRAIN_RET_VM
 .macro UNTRAIN_RET_VM

@@ -5,6 +5,7 @@
 #include <asm/nospec-branch.h>
 #include <asm/unwind_hints.h>
 
+#include "compat.h"
 #include "entry.h"
 
 #define HOST_RSP 0x6c14
@@ -71,12 +72,10 @@ SYM_INNER_LABEL_ALIGN(vmx_exit_entry, SYM_L_GLOBAL)
 	/* Before the first RET: the guest may have filled the return stack. */
 	FILL_RETURN_BUFFER %rcx, RSB_CLEAR_LOOPS, X86_FEATURE_RSB_VMEXIT, \
 			   X86_FEATURE_RSB_VMEXIT_LITE
-#ifdef X86_FEATURE_CLEAR_BHB_LOOP_ON_VMEXIT
-	CLEAR_BRANCH_HISTORY_VMEXIT
-#endif
 	pop	%rdi
 	mov	%eax, %ebx
 	RESTORE_HOST_SPEC_CTRL
+	CLEAR_BRANCH_HISTORY_VMEXIT
 	mov	%ebx, %eax
 	pop	%rbx
 	pop	%r12
