@@ -29,6 +29,24 @@ static struct mv_pt_format svm_pt_format __ro_after_init = {
 
 /* ---- the CPUs ---- */
 
+/*
+ * SRSO, on processors where nothing is needed between a user and the kernel but something
+ * between a guest and the host: a mode of the branch predictor, for as long as there may be
+ * guests. Kernels that do not know of it use an IBPB after each exit.
+ */
+static void svm_reduce_speculation(bool on)
+{
+#ifdef X86_FEATURE_SRSO_BP_SPEC_REDUCE
+	u64 val;
+
+	if (!cpu_feature_enabled(X86_FEATURE_SRSO_BP_SPEC_REDUCE))
+		return;
+	rdmsrl(MSR_ZEN4_BP_CFG, val);
+	__assign_bit(MSR_ZEN4_BP_CFG_BP_SPEC_REDUCE_BIT, (unsigned long *)&val, on);
+	wrmsrl(MSR_ZEN4_BP_CFG, val);
+#endif
+}
+
 static int svm_cpu_enable(void)
 {
 	struct svm_cpu *cpu = this_cpu_ptr(&svm_cpus);
@@ -45,6 +63,7 @@ static int svm_cpu_enable(void)
 	cpu->last_vcpu = 0;
 	if (boot_cpu_has(X86_FEATURE_RDTSCP))
 		rdmsrl(MSR_TSC_AUX, cpu->tsc_aux);
+	svm_reduce_speculation(true);
 	return 0;
 }
 
@@ -52,6 +71,7 @@ static void svm_cpu_disable(void)
 {
 	u64 efer;
 
+	svm_reduce_speculation(false);
 	wrmsrl(MSR_VM_HSAVE_PA, 0);
 	rdmsrl(MSR_EFER, efer);
 	wrmsrl(MSR_EFER, efer & ~EFER_SVME);
