@@ -233,6 +233,9 @@ static void vmx_write_constant_state(struct vmx_vcpu *vmx)
 		vmcs_write(VIRTUAL_PROCESSOR_ID, vmx->vpid);
 	if (vmx_caps.cpu2 & SECONDARY_EXEC_ENABLE_XSAVES)
 		vmcs_write(XSS_EXIT_BITMAP, 0);
+	/* No guest has SGX: all leaf functions exit. */
+	if (vmx_caps.cpu2 & SECONDARY_EXEC_ENCLS_EXITING)
+		vmcs_write(ENCLS_EXITING_BITMAP, ~0ull);
 	if (vmx->vcpu.cpu_log) {
 		vmcs_write(PML_ADDRESS, __pa(vmx->vcpu.cpu_log));
 		vmcs_write(GUEST_PML_INDEX, MV_CPU_LOG_ENTRIES - 1);
