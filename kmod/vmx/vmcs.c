@@ -146,8 +146,11 @@ int vmx_vcpu_init(struct mv_vcpu *vcpu)
 	memset(&vmx->host, 0xff, sizeof(vmx->host));
 	if (vmx_caps.vpid) {
 		vpid = ida_alloc_range(&vpids, 1, VPID_MAX, GFP_KERNEL_ACCOUNT);
-		if (vpid < 0)
-			return vpid == -ENOSPC ? -EBUSY : vpid;
+		/* Somebody has taken all of them: it goes without, by which each entry flushes. */
+		if (vpid == -ENOSPC)
+			vpid = 0;
+		else if (vpid < 0)
+			return vpid;
 	}
 	vmx->vmcs = (void *)get_zeroed_page(GFP_KERNEL_ACCOUNT);
 	if (!vmx->vmcs) {
@@ -192,6 +195,8 @@ static u32 vmx_secondary_controls(struct mv_vcpu *vcpu)
 {
 	u32 cpu2 = vmx_caps.cpu2 | vmx_apic_controls(vcpu);
 
+	if (!to_vmx(vcpu)->vpid)
+		cpu2 &= ~SECONDARY_EXEC_ENABLE_VPID;
 	/* Without its CPUID bit an instruction is undefined for the guest. */
 	if (!mv_guest_has(vcpu, X86_FEATURE_RDTSCP))
 		cpu2 &= ~SECONDARY_EXEC_ENABLE_RDTSCP;
