@@ -8,6 +8,7 @@
 #include <linux/percpu.h>
 #include <asm/cpufeature.h>
 #include <asm/msr.h>
+#include <asm/perf_event.h>
 #include <asm/special_insns.h>
 #include <asm/tlbflush.h>
 
@@ -263,9 +264,12 @@ int vmx_cpu_enable(void)
 
 	vmx_enable_feature();
 	cr4_set_bits(X86_CR4_VMXE);
+	/* Where they exclude each other, VMXON stops Intel PT, and turning it on faults. SDM 33.5. */
+	intel_pt_handle_vmx(1);
 	asm volatile("1: vmxon %1\n\tsetna %0\n2:\n" _ASM_EXTABLE(1b, 2b)
 		     : "+q"(failed) : "m"(pa) : "cc", "memory");
 	if (failed) {
+		intel_pt_handle_vmx(0);
 		cr4_clear_bits(X86_CR4_VMXE);
 		return -EIO;
 	}
@@ -289,6 +293,7 @@ void vmx_cpu_disable(void)
 	vmx_clear_all_on_this_cpu();
 	this_cpu_write(vmx_enabled, false);
 	vmx_off();
+	intel_pt_handle_vmx(0);
 }
 
 /* From an NMI, before a crash kernel or a forced reboot: no locks, nothing freed. */
