@@ -231,6 +231,9 @@ static void vmx_write_constant_state(struct vmx_vcpu *vmx)
 	vmcs_write(VM_EXIT_MSR_STORE_COUNT, 0);
 	vmcs_write(VM_EXIT_MSR_LOAD_COUNT, 0);
 	vmcs_write(VM_ENTRY_MSR_LOAD_COUNT, 0);
+	vmcs_write(VM_EXIT_MSR_LOAD_ADDR, __pa(vmx->host_perf));
+	vmcs_write(VM_ENTRY_MSR_LOAD_ADDR, __pa(vmx->guest_perf));
+	vmx->nr_perf_msrs = 0;
 	vmcs_write(CR0_GUEST_HOST_MASK, ~MV_CR0_GUEST_OWNED);
 	vmcs_write(EPT_POINTER, vmx->vcpu.vm->mmu.root_hpa | VMX_EPTP_MT_WB | VMX_EPTP_PWL_4 |
 				(vmx_caps.ept_ad ? VMX_EPTP_AD_ENABLE_BIT : 0));

@@ -5,6 +5,7 @@
 #include <asm/desc.h>
 #include <asm/fsgsbase.h>
 #include <asm/msr.h>
+#include <asm/perf_event.h>
 #include <asm/tlbflush.h>
 
 #include "compat.h"
@@ -226,6 +227,35 @@ static void vmx_put(struct mv_vcpu *vcpu)
 
 /* ---- one entry and exit ---- */
 
+static DEFINE_STATIC_KEY_FALSE(vmx_host_counts);
+
+/*
+ * The host's counters that are to pause while a guest runs: by their user's wish, and those
+ * with PEBS always, which writes its records to a linear address: of the guest's, there.
+ * VM entry and exit switch them, as an NMI may come at any time. SDM vol. 3B, 20.9.5.
+ */
+static void vmx_switch_perf(struct vmx_vcpu *vmx)
+{
+	struct perf_guest_switch_msr *msrs;
+	int nr = 0, n = 0, i;
+
+	msrs = perf_guest_get_msrs(&nr, NULL);
+	for (i = 0; msrs && i < nr && n < VMX_PERF_MSRS; i++) {
+		if (likely(msrs[i].host == msrs[i].guest))
+			continue;
+		/* A record on its way needs time to come out, which VM entry does not give. */
+		if (msrs[i].msr == MSR_IA32_PEBS_ENABLE)
+			wrmsrl(MSR_IA32_PEBS_ENABLE, 0);
+		vmx->guest_perf[n] = (struct vmx_msr_entry){ msrs[i].msr, 0, msrs[i].guest };
+		vmx->host_perf[n++] = (struct vmx_msr_entry){ msrs[i].msr, 0, msrs[i].host };
+	}
+	if (unlikely(n != vmx->nr_perf_msrs)) {
+		vmx->nr_perf_msrs = n;
+		vmcs_write(VM_ENTRY_MSR_LOAD_COUNT, n);
+		vmcs_write(VM_EXIT_MSR_LOAD_COUNT, n);
+	}
+}
+
 static void vmx_prepare(struct mv_vcpu *vcpu)
 {
 	struct vmx_vcpu *vmx = to_vmx(vcpu);
@@ -238,6 +268,8 @@ static void vmx_prepare(struct mv_vcpu *vcpu)
 		vmx->host.cr4 = cr4;
 		vmcs_write(HOST_CR4, cr4);
 	}
+	if (static_branch_unlikely(&vmx_host_counts))
+		vmx_switch_perf(vmx);
 }
 
 static void vmx_run(struct mv_vcpu *vcpu)
@@ -453,6 +485,9 @@ static int __init vmx_setup(void)
 	rdmsrl(MSR_STAR, host_star);
 	rdmsrl(MSR_LSTAR, host_lstar);
 	rdmsrl(MSR_SYSCALL_MASK, host_fmask);
+
+	if (boot_cpu_has(X86_FEATURE_ARCH_PERFMON))
+		static_branch_enable(&vmx_host_counts);
 
 	r = vmx_alloc_vmxon();
 	if (!r)

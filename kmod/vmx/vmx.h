@@ -29,6 +29,8 @@ struct vmx_host_state {
 	u64 kernel_gs_base;
 };
 
+#define VMX_PERF_MSRS 4
+
 struct vmx_vcpu {
 	struct mv_vcpu vcpu;
 	void *vmcs;
@@ -43,6 +45,9 @@ struct vmx_vcpu {
 	u8 tpr_threshold; /* as written */
 	bool all_eois_exit;
 	struct vmx_host_state host;
+	/* Of the performance counters: loaded by VM entry, by VM exit. vmx_switch_perf() */
+	u8 nr_perf_msrs;
+	struct vmx_msr_entry guest_perf[VMX_PERF_MSRS], host_perf[VMX_PERF_MSRS];
 };
 
 static inline struct vmx_vcpu *to_vmx(struct mv_vcpu *vcpu)
