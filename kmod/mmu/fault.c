@@ -132,11 +132,12 @@ static void note_device(struct mv_fault *f)
 {
 	struct mv_mmu *mmu = &f->vm->mmu;
 
-	if (likely(!f->map.device) || smp_load_acquire(&mmu->all_know_device))
+	if (likely(!f->map.device) || READ_ONCE(mmu->all_know_device))
 		return;
 	WRITE_ONCE(mmu->maps_device, true);
+	/* It has barriers: who sees the next store finds no vCPU in the guest that did not know. */
 	mv_request_all(f->vm, MV_REQ_EVENT, true);
-	smp_store_release(&mmu->all_know_device, true);
+	WRITE_ONCE(mmu->all_know_device, true);
 }
 
 /* Memory without struct page, as of a device; only where the VMA says so. */

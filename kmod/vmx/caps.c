@@ -264,7 +264,7 @@ int vmx_cpu_enable(void)
 
 	vmx_enable_feature();
 	cr4_set_bits(X86_CR4_VMXE);
-	/* Where they exclude each other, VMXON stops Intel PT, and turning it on faults. SDM 33.5. */
+	/* Where it excludes Intel PT, VMXON stops that, and turning it on faults. SDM 33.5. */
 	intel_pt_handle_vmx(1);
 	asm volatile("1: vmxon %1\n\tsetna %0\n2:\n" _ASM_EXTABLE(1b, 2b)
 		     : "+q"(failed) : "m"(pa) : "cc", "memory");

@@ -235,7 +235,7 @@ void vmx_decode_exit(struct vmx_vcpu *vmx)
 
 	exit->hw_reason = hw_reason;
 	if (unlikely(hw_reason & VMX_EXIT_REASONS_FAILED_VMENTRY)) {
-		/* Userspace hears that the entry failed, when the host has survived it. SDM 27.9. */
+		/* Userspace hears of it as a failed entry, if the host survives. SDM 27.9. */
 		if (basic == EXIT_REASON_MCE_DURING_VMENTRY)
 			mv_host_machine_check();
 		exit->reason = MV_EXIT_FAIL_ENTRY;
