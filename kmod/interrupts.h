@@ -23,6 +23,9 @@ int mv_lapic_set_base(struct mv_vcpu *vcpu, u64 val, bool host); /* 1: #GP */
 int mv_lapic_msr(struct mv_vcpu *vcpu, u32 msr, u64 *val, bool write); /* x2APIC; 1: #GP */
 u64 mv_lapic_get_tsc_deadline(struct mv_vcpu *vcpu);
 void mv_lapic_set_tsc_deadline(struct mv_vcpu *vcpu, u64 val);
+void mv_lapic_restore_tsc_deadline(struct mv_vcpu *vcpu, u64 val);
+void mv_lapic_fire_deadline(struct mv_vcpu *vcpu); /* with vcpu->deadline_due */
+void mv_lapic_tsc_changed(struct mv_vcpu *vcpu); /* its offset or rate */
 void mv_lapic_update_cmci(struct mv_vcpu *vcpu); /* IA32_MCG_CAP changed */
 void mv_lapic_set_cr8(struct mv_vcpu *vcpu, u64 val);
 u64 mv_lapic_get_cr8(struct mv_vcpu *vcpu);

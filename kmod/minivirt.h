@@ -171,7 +171,7 @@ typedef int (*mv_complete_fn)(struct mv_vcpu *vcpu);
  * struct mv_vcpu - a virtual CPU; the backend's own structure begins with it
  *
  * Rule: fields are the property of the thread that holds @mutex, except
- * @requests, @mode, @nmi_queued, @cpu_log and what irq/ says of struct mv_lapic.
+ * @requests, @mode, @nmi_queued, @deadline_due, @cpu_log and what irq/ says of struct mv_lapic.
  */
 struct mv_vcpu {
 	/* Entry and exit: what every pass through the run loop touches. */
@@ -201,6 +201,8 @@ struct mv_vcpu {
 	u32 mp_state; /* KVM_MP_STATE_* */
 	unsigned long apic_events; /* irq/: pending INIT, SIPI */
 	u8 sipi_vector;
+	bool in_run; /* KVM_RUN is under way */
+	bool deadline_due; /* the TSC deadline passed while it was not; under the timer's lock */
 
 	/* Time. */
 	u64 tsc_offset;

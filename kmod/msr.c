@@ -130,7 +130,9 @@ static int get_tsc_deadline(struct mv_vcpu *vcpu, u32 msr, u64 *val, bool host)
 
 static int set_tsc_deadline(struct mv_vcpu *vcpu, u32 msr, u64 val, bool host)
 {
-	if (vcpu->lapic)
+	if (vcpu->lapic && unlikely(host))
+		mv_lapic_restore_tsc_deadline(vcpu, val);
+	else if (vcpu->lapic)
 		mv_lapic_set_tsc_deadline(vcpu, val);
 	return 0;
 }

@@ -326,12 +326,18 @@ long mv_vcpu_run(struct mv_vcpu *vcpu)
 
 	mv_taint_l1d(vcpu);
 	mv_fpu_load(vcpu);
+	WRITE_ONCE(vcpu->in_run, true);
+	/* Pairs with the timer's, see deadline_passed(). */
+	smp_mb();
+	if (unlikely(READ_ONCE(vcpu->deadline_due)))
+		mv_lapic_fire_deadline(vcpu);
 	r = run_locked(vcpu);
 	/* A HLT that the guest has executed by itself is not different from one that exits. */
 	if (unlikely(vcpu->vm->disabled_exits & KVM_X86_DISABLE_EXITS_HLT) &&
 	    mv_backend->take_halt && mv_backend->take_halt(vcpu))
 		vcpu->mp_state = KVM_MP_STATE_HALTED;
 	mv_pv_eoi_sync(vcpu);
+	WRITE_ONCE(vcpu->in_run, false);
 	/* Userspace takes it that all that was written is in the ring after an exit. */
 	if (unlikely(vcpu->vm->dirty_ring_entries) && vcpu->cpu_log)
 		mv_cpu_log_full(vcpu);

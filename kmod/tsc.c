@@ -14,11 +14,18 @@ u64 mv_guest_tsc(struct mv_vcpu *vcpu, u64 host_tsc)
 	return host_tsc + vcpu->tsc_offset;
 }
 
+static void tsc_changed(struct mv_vcpu *vcpu)
+{
+	mv_clock_tsc_changed(vcpu);
+	if (vcpu->lapic)
+		mv_lapic_tsc_changed(vcpu);
+}
+
 void mv_set_tsc_offset(struct mv_vcpu *vcpu, u64 offset)
 {
 	vcpu->tsc_offset = offset;
 	mv_backend->update_tsc(vcpu);
-	mv_clock_tsc_changed(vcpu);
+	tsc_changed(vcpu);
 }
 
 /*
@@ -69,7 +76,7 @@ static int set_rate(struct mv_vcpu *vcpu, u32 khz)
 	vcpu->tsc_khz = khz;
 	vcpu->tsc_ratio = ratio;
 	mv_backend->update_tsc(vcpu);
-	mv_clock_tsc_changed(vcpu);
+	tsc_changed(vcpu);
 	return 0;
 }
 

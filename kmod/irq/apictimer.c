@@ -30,20 +30,67 @@ static u64 ns_until(struct mv_vcpu *vcpu, u64 deadline)
 	return mul_u64_u32_div(min(deadline - now, khz << 32), USEC_PER_SEC, khz) + 1;
 }
 
-/* Returns false if the deadline has passed: then it is over. */
+/* Returns false if the deadline has passed. */
 static bool aim_at_deadline(struct mv_lapic *lapic, ktime_t *expires)
 {
 	struct mv_apic_timer *t = &lapic->timer;
 	u64 ns = ns_until(lapic->vcpu, t->deadline);
 
-	if (!ns) {
-		t->deadline = 0;
+	if (!ns)
 		return false;
-	}
 	t->armed = t->deadline;
 	t->armed_offset = lapic->vcpu->tsc_offset;
 	*expires = ktime_add_ns(ktime_get(), ns);
 	return true;
+}
+
+/* It is over: SDM vol. 3A, 11.5.4.1. */
+static void fire_deadline(struct mv_lapic *lapic, struct mv_vcpu *self)
+{
+	WRITE_ONCE(lapic->vcpu->deadline_due, false);
+	lapic->timer.deadline = 0;
+	mv_lapic_local(lapic, APIC_LVTT, self);
+}
+
+/*
+ * The deadline has passed. A vCPU that does not run keeps it until it does:
+ * userspace reads the deadline and the IRR one after the other, and between
+ * the two it must not go from one to the other.
+ */
+static void deadline_passed(struct mv_lapic *lapic)
+{
+	WRITE_ONCE(lapic->vcpu->deadline_due, true);
+	/* Pairs with mv_vcpu_run(): it sees that one is due, or we that it runs. */
+	smp_mb();
+	if (READ_ONCE(lapic->vcpu->in_run))
+		fire_deadline(lapic, NULL);
+}
+
+void mv_lapic_fire_deadline(struct mv_vcpu *vcpu)
+{
+	struct mv_lapic *lapic = vcpu->lapic;
+	unsigned long flags;
+
+	raw_spin_lock_irqsave(&lapic->timer.lock, flags);
+	if (vcpu->deadline_due && in_deadline_mode(lapic))
+		fire_deadline(lapic, vcpu);
+	raw_spin_unlock_irqrestore(&lapic->timer.lock, flags);
+}
+
+/*
+ * Counting modes: the count has reached zero, and the interrupt comes now. A
+ * new period begins, if there is one.
+ */
+static void count_is_over(struct mv_lapic *lapic, ktime_t now, struct mv_vcpu *self)
+{
+	struct mv_apic_timer *t = &lapic->timer;
+	u64 period = max_t(u64, t->period, MV_MIN_TIMER_PERIOD_NS);
+
+	if (lapic_timer_mode(lapic) == APIC_LVT_TIMER_PERIODIC)
+		t->expiry += period * (div64_u64(now - t->expiry, period) + 1);
+	else
+		t->expiry = 0;
+	mv_lapic_local(lapic, APIC_LVTT, self);
 }
 
 static enum hrtimer_restart apic_timer_fn(struct hrtimer *hrtimer)
@@ -52,8 +99,6 @@ static enum hrtimer_restart apic_timer_fn(struct hrtimer *hrtimer)
 	struct mv_lapic *lapic = container_of(t, struct mv_lapic, timer);
 	enum hrtimer_restart restart = HRTIMER_NORESTART;
 	ktime_t expires, now = ktime_get();
-	bool fire = false;
-	u64 period;
 
 	raw_spin_lock(&t->lock);
 	/* Started anew while this expiry was on its way: that one counts. */
@@ -64,29 +109,21 @@ static enum hrtimer_restart apic_timer_fn(struct hrtimer *hrtimer)
 		t->armed = 0;
 		if (!t->deadline)
 			goto out;
-		fire = !aim_at_deadline(lapic, &expires);
-		if (fire)
+		if (!aim_at_deadline(lapic, &expires)) {
+			deadline_passed(lapic);
 			goto out;
+		}
 	} else {
+		if (t->expiry && t->expiry <= now)
+			count_is_over(lapic, now, NULL);
 		if (!t->expiry)
 			goto out;
-		fire = t->expiry <= now;
-		if (fire && lapic_timer_mode(lapic) != APIC_LVT_TIMER_PERIODIC) {
-			t->expiry = 0;
-			goto out;
-		}
-		if (fire) {
-			period = max_t(u64, t->period, MV_MIN_TIMER_PERIOD_NS);
-			t->expiry += period * (div64_u64(now - t->expiry, period) + 1);
-		}
 		expires = t->expiry;
 	}
 	hrtimer_set_expires(hrtimer, expires);
 	restart = HRTIMER_RESTART;
 out:
 	raw_spin_unlock(&t->lock);
-	if (fire)
-		mv_lapic_local(lapic, APIC_LVTT, NULL);
 	return restart;
 }
 
@@ -105,17 +142,36 @@ void mv_apic_timer_sync(struct mv_lapic *lapic)
 }
 
 /* Without waiting for an expiry on its way: it finds nothing to do. */
+static void stop(struct mv_lapic *lapic)
+{
+	struct mv_apic_timer *t = &lapic->timer;
+
+	lockdep_assert_held(&t->lock);
+	WRITE_ONCE(lapic->vcpu->deadline_due, false);
+	t->armed = 0;
+	t->expiry = 0;
+	hrtimer_try_to_cancel(&t->hrtimer);
+}
+
 void mv_apic_timer_stop(struct mv_lapic *lapic)
 {
 	struct mv_apic_timer *t = &lapic->timer;
 	unsigned long flags;
 
 	raw_spin_lock_irqsave(&t->lock, flags);
+	stop(lapic);
 	t->deadline = 0;
-	t->armed = 0;
-	t->expiry = 0;
-	hrtimer_try_to_cancel(&t->hrtimer);
 	raw_spin_unlock_irqrestore(&t->lock, flags);
+}
+
+/* A TSC deadline stays: it is not one of the registers that userspace is about to restore. */
+void mv_apic_timer_hold(struct mv_lapic *lapic)
+{
+	unsigned long flags;
+
+	raw_spin_lock_irqsave(&lapic->timer.lock, flags);
+	stop(lapic);
+	raw_spin_unlock_irqrestore(&lapic->timer.lock, flags);
 }
 
 /* Counting from @count, which is the initial count unless state is restored. */
@@ -125,28 +181,37 @@ void mv_apic_timer_start(struct mv_lapic *lapic, u32 count)
 	u64 unit = t->divide;
 	unsigned long flags;
 
-	mv_apic_timer_stop(lapic);
-	if (in_deadline_mode(lapic) || !count)
-		return;
 	raw_spin_lock_irqsave(&t->lock, flags);
-	t->period = lapic_reg(lapic, APIC_TMICT) * unit;
-	t->expiry = ktime_add_ns(ktime_get(), count * unit);
-	hrtimer_start(&t->hrtimer, t->expiry, HRTIMER_MODE_ABS_HARD);
+	stop(lapic);
+	if (!in_deadline_mode(lapic) && count) {
+		t->period = lapic_reg(lapic, APIC_TMICT) * unit;
+		t->expiry = ktime_add_ns(ktime_get(), count * unit);
+		hrtimer_start(&t->hrtimer, t->expiry, HRTIMER_MODE_ABS_HARD);
+	}
 	raw_spin_unlock_irqrestore(&t->lock, flags);
 }
 
+/*
+ * Who is told 0 may take it that the interrupt has been requested. So it is
+ * here, if the host's timer is late, and a last part of a unit counts as one.
+ */
 u32 mv_apic_timer_count(struct mv_lapic *lapic)
 {
 	struct mv_apic_timer *t = &lapic->timer;
+	ktime_t now = ktime_get();
 	unsigned long flags;
-	s64 left = 0;
+	u64 left = 0;
 
 	raw_spin_lock_irqsave(&t->lock, flags);
-	if (!in_deadline_mode(lapic) && t->expiry)
-		left = max_t(s64, ktime_sub(t->expiry, ktime_get()), 0);
+	if (!in_deadline_mode(lapic)) {
+		if (t->expiry && t->expiry <= now)
+			count_is_over(lapic, now, lapic->vcpu);
+		if (t->expiry)
+			left = ktime_sub(t->expiry, now);
+	}
 	raw_spin_unlock_irqrestore(&t->lock, flags);
 	/* A period that was too short for the host shows as the initial count. */
-	return min_t(u64, left / t->divide, lapic_reg(lapic, APIC_TMICT));
+	return min_t(u64, DIV_ROUND_UP_ULL(left, t->divide), lapic_reg(lapic, APIC_TMICT));
 }
 
 /* A running count goes on from where it is, at the new rate. */
@@ -175,7 +240,6 @@ void mv_lapic_set_tsc_deadline(struct mv_vcpu *vcpu, u64 val)
 	struct mv_apic_timer *t;
 	unsigned long flags;
 	ktime_t expires;
-	bool fire = false;
 
 	if (!lapic || !lapic_hw_enabled(lapic) || !in_deadline_mode(lapic))
 		return;
@@ -184,11 +248,66 @@ void mv_lapic_set_tsc_deadline(struct mv_vcpu *vcpu, u64 val)
 	raw_spin_lock_irqsave(&t->lock, flags);
 	t->deadline = val;
 	if (val && !(t->armed && val >= t->armed && t->armed_offset == vcpu->tsc_offset)) {
-		fire = !aim_at_deadline(lapic, &expires);
-		if (!fire)
+		if (aim_at_deadline(lapic, &expires))
 			hrtimer_start(&t->hrtimer, expires, HRTIMER_MODE_ABS_HARD);
+		else
+			fire_deadline(lapic, vcpu);
 	}
 	raw_spin_unlock_irqrestore(&t->lock, flags);
-	if (fire)
-		mv_lapic_local(lapic, APIC_LVTT, vcpu);
+}
+
+/* The deadline is what it was, but the mode, or what the TSC has to do with time, may not be. */
+static void restart_deadline(struct mv_lapic *lapic)
+{
+	struct mv_apic_timer *t = &lapic->timer;
+	ktime_t expires;
+
+	lockdep_assert_held(&t->lock);
+	if (!in_deadline_mode(lapic))
+		return;
+	stop(lapic);
+	if (!t->deadline)
+		return;
+	if (aim_at_deadline(lapic, &expires))
+		hrtimer_start(&t->hrtimer, expires, HRTIMER_MODE_ABS_HARD);
+	else
+		deadline_passed(lapic);
+}
+
+/* By userspace, which may have yet to restore the mode. */
+void mv_lapic_restore_tsc_deadline(struct mv_vcpu *vcpu, u64 val)
+{
+	struct mv_lapic *lapic = vcpu->lapic;
+	unsigned long flags;
+
+	raw_spin_lock_irqsave(&lapic->timer.lock, flags);
+	lapic->timer.deadline = val;
+	restart_deadline(lapic);
+	raw_spin_unlock_irqrestore(&lapic->timer.lock, flags);
+}
+
+void mv_lapic_tsc_changed(struct mv_vcpu *vcpu)
+{
+	unsigned long flags;
+
+	raw_spin_lock_irqsave(&vcpu->lapic->timer.lock, flags);
+	restart_deadline(vcpu->lapic);
+	raw_spin_unlock_irqrestore(&vcpu->lapic->timer.lock, flags);
+}
+
+/*
+ * Registers come from userspace, with the current count @count: in TSC-deadline
+ * mode that MSR, which it may have restored before, tells what remains.
+ */
+void mv_apic_timer_restore(struct mv_lapic *lapic, u32 count)
+{
+	unsigned long flags;
+
+	mv_apic_timer_sync(lapic);
+	if (lapic_timer_mode(lapic) == APIC_LVT_TIMER_PERIODIC && !count)
+		count = lapic_reg(lapic, APIC_TMICT);
+	mv_apic_timer_start(lapic, count);
+	raw_spin_lock_irqsave(&lapic->timer.lock, flags);
+	restart_deadline(lapic);
+	raw_spin_unlock_irqrestore(&lapic->timer.lock, flags);
 }

@@ -33,8 +33,10 @@
 
 /**
  * struct mv_apic_timer - the timer of a local APIC
- * @lock: all below; innermost, taken by the timer's own interrupt
- * @deadline: TSC-deadline mode: in the guest's TSC; 0: disarmed
+ * @lock: all below, and the request that an expiry makes; taken by the timer's own
+ *	interrupt
+ * @deadline: TSC-deadline mode: in the guest's TSC; 0: disarmed. In other modes: what
+ *	userspace has restored before the mode
  * @armed: TSC-deadline mode: the guest TSC value @hrtimer was set for; 0: none
  * @armed_offset: vcpu->tsc_offset at that time
  * @expiry: counting modes: when the count reaches zero; 0: stopped
@@ -171,9 +173,12 @@ void mv_apic_map_destroy(struct mv_vm *vm);
 void mv_apic_timer_init(struct mv_lapic *lapic);
 void mv_apic_timer_sync(struct mv_lapic *lapic); /* mode and divider from the registers */
 void mv_apic_timer_stop(struct mv_lapic *lapic);
+void mv_apic_timer_hold(struct mv_lapic *lapic); /* until mv_apic_timer_restore() */
 void mv_apic_timer_start(struct mv_lapic *lapic, u32 count); /* counting modes */
+void mv_apic_timer_restore(struct mv_lapic *lapic, u32 count); /* the registers are in place */
 void mv_apic_timer_set_divider(struct mv_lapic *lapic, u32 tdcr);
-u32 mv_apic_timer_count(struct mv_lapic *lapic); /* the current count */
+/* The current count; in the vCPU's thread, as it makes the request that a 0 tells of. */
+u32 mv_apic_timer_count(struct mv_lapic *lapic);
 
 static inline u32 lapic_timer_mode(struct mv_lapic *lapic)
 {

@@ -429,14 +429,17 @@ int mv_lapic_get_state(struct mv_vcpu *vcpu, void *buf)
 {
 	struct mv_lapic *lapic = vcpu->lapic;
 	struct kvm_lapic_state *s = buf;
+	u32 count;
 
 	if (!lapic)
 		return -EINVAL;
 
+	/* First: an expiry is in the count, or its interrupt in the IRR. */
+	count = mv_apic_timer_count(lapic);
 	mv_lapic_take_pir(lapic);
 	memcpy(s->regs, lapic->regs, sizeof(s->regs));
 	*state_reg(s, APIC_PROCPRI) = mv_lapic_priority(lapic);
-	*state_reg(s, APIC_TMCCT) = mv_apic_timer_count(lapic);
+	*state_reg(s, APIC_TMCCT) = count;
 	if (lapic_x2apic(lapic)) {
 		*state_reg(s, APIC_ICR2) = lapic_reg(lapic, APIC_ICR + 4);
 		if (!(vcpu->vm->x2apic_api & KVM_X2APIC_API_USE_32BIT_IDS))
@@ -449,7 +452,6 @@ int mv_lapic_set_state(struct mv_vcpu *vcpu, void *buf)
 {
 	struct mv_lapic *lapic = vcpu->lapic;
 	const struct kvm_lapic_state *s = buf;
-	u32 count = *state_reg(s, APIC_TMCCT);
 	int row;
 
 	if (!lapic)
@@ -458,7 +460,7 @@ int mv_lapic_set_state(struct mv_vcpu *vcpu, void *buf)
 	    *state_reg(s, APIC_ID) != vcpu->id)
 		return -EINVAL;
 
-	mv_apic_timer_stop(lapic);
+	mv_apic_timer_hold(lapic);
 	set_lvt0(lapic, *state_reg(s, APIC_LVT0));
 	memcpy(lapic->regs, s->regs, sizeof(s->regs));
 	if (lapic_x2apic(lapic)) {
@@ -479,10 +481,7 @@ int mv_lapic_set_state(struct mv_vcpu *vcpu, void *buf)
 		__assign_bit(row, &lapic->isr_rows, lapic_reg(lapic, APIC_ISR + row * 0x10));
 	}
 
-	mv_apic_timer_sync(lapic);
-	if (lapic_timer_mode(lapic) == APIC_LVT_TIMER_PERIODIC && !count)
-		count = lapic_reg(lapic, APIC_TMICT);
-	mv_apic_timer_start(lapic, count);
+	mv_apic_timer_restore(lapic, *state_reg(s, APIC_TMCCT));
 	map_changed(lapic);
 	mv_lapic_changed(lapic);
 	mv_request(vcpu, MV_REQ_EVENT);
