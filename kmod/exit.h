@@ -47,6 +47,7 @@ enum mv_stat {
 	MV_STAT_IRQ,
 	MV_STAT_NMI,
 	MV_STAT_EMULATION_FAIL,
+	MV_STAT_ASYNC_PF, /* faults for which the guest did not have to wait */
 	MV_NR_STATS
 };
 

@@ -59,7 +59,7 @@ enum {
 #define PV_FEATURES                                                                           \
 	(PV(CLOCKSOURCE) | PV(CLOCKSOURCE2) | PV(CLOCKSOURCE_STABLE_BIT) | PV(NOP_IO_DELAY) | \
 	 PV(STEAL_TIME) | PV(PV_EOI) | PV(PV_UNHALT) | PV(PV_TLB_FLUSH) | PV(PV_SEND_IPI) |   \
-	 PV(POLL_CONTROL) | PV(PV_SCHED_YIELD))
+	 PV(POLL_CONTROL) | PV(PV_SCHED_YIELD) | PV(ASYNC_PF) | PV(ASYNC_PF_INT))
 
 #define MAX_BASIC 0x1f
 #define MAX_EXTENDED 0x8000001e

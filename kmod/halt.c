@@ -26,7 +26,10 @@ static u32 poll_limit(struct mv_vcpu *vcpu)
 
 static bool wakes_up(struct mv_vcpu *vcpu)
 {
-	return mv_vcpu_runnable(vcpu) || signal_pending(current);
+	/* That a page has come the run loop may have to tell by an interrupt. */
+	return mv_vcpu_runnable(vcpu) || signal_pending(current) ||
+	       (vcpu->mp_state != KVM_MP_STATE_UNINITIALIZED &&
+		test_bit(MV_REQ_APF_READY, &vcpu->requests));
 }
 
 /* As long as nobody else wants the CPU. */

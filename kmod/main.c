@@ -262,6 +262,9 @@ static int __init minivirt_init(void)
 	/* Once: it patches the scheduler's code, which no VM's creation should pay for. */
 	preempt_notifier_inc();
 	mv_clock_init();
+	r = mv_apf_init();
+	if (r)
+		goto exit_clock;
 	cpu_emergency_register_virt_callback(mv_backend->cpu_emergency_disable);
 	r = cpuhp_setup_state(CPUHP_AP_ONLINE_DYN, "virt/minivirt:online", cpu_online_enable,
 			      cpu_offline_disable);
@@ -295,6 +298,8 @@ remove_cpuhp:
 	cpuhp_remove_state(mv_cpuhp_state);
 unregister_emergency:
 	cpu_emergency_unregister_virt_callback(mv_backend->cpu_emergency_disable);
+	mv_apf_exit();
+exit_clock:
 	mv_clock_exit();
 	preempt_notifier_dec();
 	mv_backend->unsetup();
@@ -309,6 +314,7 @@ static void __exit minivirt_exit(void)
 	unregister_reboot_notifier(&mv_reboot_nb);
 	cpuhp_remove_state(mv_cpuhp_state);
 	cpu_emergency_unregister_virt_callback(mv_backend->cpu_emergency_disable);
+	mv_apf_exit();
 	mv_clock_exit();
 	preempt_notifier_dec();
 	mv_backend->unsetup();

@@ -138,6 +138,8 @@ enum mv_request {
 	MV_REQ_STEAL_TIME, /* tell the guest how long it waited for a CPU */
 	MV_REQ_TPR_ACCESS, /* report KVM_EXIT_TPR_ACCESS */
 	MV_REQ_DIRTY_RING_FULL, /* report KVM_EXIT_DIRTY_RING_FULL, if it still is */
+	MV_REQ_APF_WAIT, /* for a page, or for an interrupt that leads the guest elsewhere */
+	MV_REQ_APF_READY, /* a page has come */
 };
 
 enum mv_vcpu_mode { MV_OUTSIDE, MV_IN_GUEST };
@@ -238,7 +240,7 @@ struct mv_vcpu {
 		u64 power_ctl;
 		u64 hwcr;
 		u64 tsc_aux;
-		u64 pv_clock, pv_steal_time, pv_eoi, pv_poll_control;
+		u64 pv_clock, pv_steal_time, pv_eoi, pv_poll_control, pv_apf, pv_apf_int;
 		u64 star, lstar, cstar, fmask, kernel_gs_base;
 	} msr;
 
@@ -262,6 +264,15 @@ struct mv_vcpu {
 		bool enforced; /* only those that CPUID shows: KVM_CAP_ENFORCE_PV_FEATURE_CPUID */
 		u64 run_delay; /* of this thread: what the guest knows of */
 	} pv;
+
+	/* pv/asyncpf.c's own */
+	struct mv_apf {
+		struct list_head items; /* pages that are waited for */
+		u32 nr; /* of them */
+		u32 last_id; /* of their tokens */
+		bool wake_all; /* the guest is to hear that it need not wait for any */
+		bool waiting; /* it is not in HLT, but its thread sleeps as if it were */
+	} apf;
 
 	/* Instruction emulation and I/O that userspace answers. */
 	struct mv_emul emul;

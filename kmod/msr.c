@@ -489,6 +489,11 @@ static const struct msr_row rows[] = {
 	STORED(MSR_KVM_STEAL_TIME, 1, pv_steal_time, LISTED, .set = mv_set_steal_time,
 	       NEEDS_PV(STEAL_TIME)),
 	STORED(MSR_KVM_PV_EOI_EN, 1, pv_eoi, LISTED, .set = mv_set_pv_eoi, NEEDS_PV(PV_EOI)),
+	STORED(MSR_KVM_ASYNC_PF_EN, 1, pv_apf, LISTED, .set = mv_set_apf, NEEDS_PV(ASYNC_PF)),
+	STORED(MSR_KVM_ASYNC_PF_INT, 1, pv_apf_int, LISTED, .set = mv_set_apf_int,
+	       NEEDS_PV(ASYNC_PF_INT)),
+	CONSTANT(MSR_KVM_ASYNC_PF_ACK, 1, 0, LISTED, .set = mv_set_apf_ack,
+		 NEEDS_PV(ASYNC_PF_INT)),
 	STORED(MSR_KVM_POLL_CONTROL, 1, pv_poll_control, LISTED, .valid = valid_bit_0,
 	       NEEDS_PV(POLL_CONTROL)),
 

@@ -12,6 +12,15 @@
 #define CREATE_TRACE_POINTS
 #include "trace.h"
 
+/* One that the guest takes now. */
+static bool has_event(struct mv_vcpu *vcpu)
+{
+	return vcpu->pending.any ||
+	       ((vcpu->nmi_pending || atomic_read(&vcpu->nmi_queued)) &&
+		!mv_backend->nmi_masked(vcpu)) ||
+	       (mv_want_irq(vcpu) && mv_call(irq_allowed)(vcpu));
+}
+
 /* Could the guest run on, were it let? In HLT only an event that it takes wakes it. */
 bool mv_vcpu_runnable(struct mv_vcpu *vcpu)
 {
@@ -19,12 +28,9 @@ bool mv_vcpu_runnable(struct mv_vcpu *vcpu)
 		return true;
 	switch (vcpu->mp_state) {
 	case KVM_MP_STATE_RUNNABLE:
-		return true;
+		return !vcpu->apf.waiting || has_event(vcpu);
 	case KVM_MP_STATE_HALTED:
-		return vcpu->pending.any || READ_ONCE(vcpu->pv.unhalted) ||
-		       ((vcpu->nmi_pending || atomic_read(&vcpu->nmi_queued)) &&
-			!mv_backend->nmi_masked(vcpu)) ||
-		       (mv_want_irq(vcpu) && mv_call(irq_allowed)(vcpu));
+		return READ_ONCE(vcpu->pv.unhalted) || has_event(vcpu);
 	default:
 		return false;
 	}
@@ -50,6 +56,13 @@ static int handle_requests(struct mv_vcpu *vcpu)
 	if (mv_take_request(vcpu, MV_REQ_TPR_ACCESS)) {
 		mv_exit_tpr_access(vcpu);
 		return 0;
+	}
+	if (unlikely(READ_ONCE(vcpu->requests) & (BIT(MV_REQ_APF_WAIT) | BIT(MV_REQ_APF_READY)))) {
+		/* In this order: what is ready ends the wait. */
+		if (mv_take_request(vcpu, MV_REQ_APF_WAIT))
+			mv_apf_wait(vcpu);
+		if (mv_take_request(vcpu, MV_REQ_APF_READY))
+			mv_apf_ready(vcpu);
 	}
 	if (mv_take_request(vcpu, MV_REQ_STEAL_TIME))
 		mv_steal_time_update(vcpu);

@@ -46,6 +46,7 @@ static const struct {
 	{ "irq_injections", MV_STAT_IRQ },
 	{ "nmi_injections", MV_STAT_NMI },
 	{ "insn_emulation_fail", MV_STAT_EMULATION_FAIL },
+	{ "async_pf", MV_STAT_ASYNC_PF },
 };
 
 static void add(struct stats_file *f, const char *name, u64 val)

@@ -218,6 +218,9 @@ void mv_vcpu_reset(struct mv_vcpu *vcpu, bool init)
 	vcpu->msr.pv_clock = 0;
 	vcpu->msr.pv_steal_time = 0;
 	vcpu->msr.pv_eoi = 0;
+	vcpu->msr.pv_apf = 0;
+	vcpu->msr.pv_apf_int = 0;
+	mv_apf_reset(vcpu);
 	vcpu->dr6 = DR6_RESERVED;
 	vcpu->dr7 = MV_DR7_RESET;
 	memset(vcpu->dr, 0, sizeof(vcpu->dr));
@@ -437,6 +440,7 @@ static struct mv_vcpu *vcpu_alloc(struct mv_vm *vm, int id)
 	mutex_init(&vcpu->mutex);
 	rcuwait_init(&vcpu->wait);
 	preempt_notifier_init(&vcpu->preempt, &mv_preempt_ops);
+	mv_apf_init_vcpu(vcpu);
 
 	r = -ENOMEM;
 	vcpu->run = (void *)get_zeroed_page(GFP_KERNEL_ACCOUNT);
@@ -476,6 +480,7 @@ free_pages:
 
 void mv_vcpu_destroy(struct mv_vcpu *vcpu)
 {
+	mv_apf_reset(vcpu);
 	if (vcpu->lapic)
 		mv_lapic_destroy(vcpu);
 	mv_backend->vcpu_free(vcpu);

@@ -104,6 +104,9 @@ static void set_spiv(struct mv_lapic *lapic, u32 val)
 	if (on != lapic->sw_enabled)
 		map_changed(lapic);
 	lapic->sw_enabled = on;
+	/* What it could not be told with its APIC off. */
+	if (mv_apf_enabled(lapic->vcpu))
+		mv_request(lapic->vcpu, MV_REQ_APF_READY);
 }
 
 /* SDM vol. 3A, 11.12.10.2 */
@@ -340,6 +343,8 @@ static void set_mode(struct mv_vcpu *vcpu, u64 base)
 		mv_lapic_changed(lapic);
 		map_changed(lapic);
 		mv_lapic_recheck(lapic); /* enabled with requests in the IRR */
+		if (mv_apf_enabled(vcpu))
+			mv_request(vcpu, MV_REQ_APF_READY);
 	}
 }
 

@@ -86,7 +86,7 @@ static int slot_level(const struct mv_fault *f)
  * page tables allow that without breaking copy-on-write, unless that fault is
  * how a write gets into the log: it saves the fault of the first write.
  */
-static int get_ram(struct mv_fault *f)
+static int get_ram(struct mv_vcpu *vcpu, struct mv_fault *f)
 {
 	bool write = f->map.access & MV_ACCESS_WRITE;
 	bool try_write = write || (!(f->slot->flags & KVM_MEM_READONLY) &&
@@ -97,9 +97,19 @@ static int get_ram(struct mv_fault *f)
 	f->map.clean = f->slot->dirty && !write;
 	f->map.writable = try_write;
 	if (!get_user_page_fast_only(f->hva, try_write ? FOLL_WRITE : 0, &page)) {
+		unsigned int flags = (write ? FOLL_WRITE : 0) | FOLL_HWPOISON;
+
 		f->map.writable = write;
-		r = get_user_pages_unlocked(f->hva, 1, &page, (write ? FOLL_WRITE : 0) |
-					    FOLL_HWPOISON | MV_FOLL_INTERRUPTIBLE);
+		r = 0;
+		/* 0: it cannot be had at once. */
+		if (mv_apf_enabled(vcpu)) {
+			r = get_user_pages_unlocked(f->hva, 1, &page, flags | FOLL_NOWAIT);
+			if (!r && mv_apf_begin(vcpu, f->map.gfn, f->hva, write))
+				return -EAGAIN;
+		}
+		if (!r)
+			r = get_user_pages_unlocked(f->hva, 1, &page,
+						    flags | MV_FOLL_INTERRUPTIBLE);
 		if (r <= 0)
 			return r ?: -EFAULT;
 		if (!write && try_write &&
@@ -272,7 +282,7 @@ static int handle_fault(struct mv_vcpu *vcpu, struct mv_fault *f)
 		r = MV_FAULT_MMIO;
 	} else {
 		f->hva = mv_slot_hva(f->slot, f->map.gfn);
-		r = get_ram(f);
+		r = get_ram(vcpu, f);
 		if (r == -EFAULT)
 			r = get_pfnmap(f);
 		note_device(f);
