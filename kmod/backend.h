@@ -185,4 +185,16 @@ void mv_host_machine_check(void);
 /* mv_call(run)(vcpu) calls the backend's @run. */
 #define mv_call(name) static_call(mv_##name##_call)
 
+/* Operands and RIP have 64 bits: in IA-32e mode, and CS.L is set. Asks the control block. */
+static inline bool mv_64bit_mode(struct mv_vcpu *vcpu)
+{
+	return mv_long_mode(vcpu) && (mv_call(code_rights)(vcpu) & MV_SEG_L);
+}
+
+/* In real mode the CPL is 0. */
+static inline u8 mv_cpl(struct mv_vcpu *vcpu)
+{
+	return (mv_call(code_rights)(vcpu) & MV_SEG_DPL) >> MV_SEG_DPL_SHIFT;
+}
+
 #endif /* MV_BACKEND_H */

@@ -25,10 +25,7 @@
 
 static bool cs_is_64bit(struct mv_vcpu *vcpu)
 {
-	struct kvm_segment cs;
-
-	mv_backend->get_seg(vcpu, MV_CS, &cs);
-	return cs.l;
+	return mv_call(code_rights)(vcpu) & MV_SEG_L;
 }
 
 static bool load_pdptrs(struct mv_vcpu *vcpu, u64 cr3)
@@ -73,7 +70,7 @@ static bool may_enable_paging(struct mv_vcpu *vcpu)
 
 static bool may_disable_paging(struct mv_vcpu *vcpu)
 {
-	return !mv_cr4_has(vcpu, X86_CR4_PCIDE) && !(mv_long_mode(vcpu) && cs_is_64bit(vcpu));
+	return !mv_cr4_has(vcpu, X86_CR4_PCIDE) && !mv_64bit_mode(vcpu);
 }
 
 int mv_set_cr0(struct mv_vcpu *vcpu, u64 val)

@@ -91,9 +91,9 @@ u64 mv_linear_rip(struct mv_vcpu *vcpu)
 {
 	struct kvm_segment cs;
 
-	mv_backend->get_seg(vcpu, MV_CS, &cs);
-	if (mv_long_mode(vcpu) && cs.l)
+	if (mv_64bit_mode(vcpu))
 		return mv_rip(vcpu);
+	mv_backend->get_seg(vcpu, MV_CS, &cs);
 	return (u32)(cs.base + mv_rip(vcpu));
 }
 

@@ -29,16 +29,30 @@ int mv_insn_done(struct mv_vcpu *vcpu)
 	return insn_done(vcpu);
 }
 
+static __always_inline void move_rip(struct mv_vcpu *vcpu, unsigned int len)
+{
+	u64 old = mv_rip(vcpu), rip = old + len;
+
+	/* EIP wraps; only one that crosses 4 GiB is worth the question of what it is. */
+	if (unlikely((rip ^ old) >> 32) && !mv_64bit_mode(vcpu))
+		rip = (u32)rip;
+	mv_write_rip(vcpu, rip);
+}
+
 int mv_skip_insn(struct mv_vcpu *vcpu)
 {
 	unsigned int len = vcpu->exit.insn_len ?: mv_call(skip_len)(vcpu);
-	u64 rip;
 
 	if (unlikely(!len))
 		return mv_internal_error(vcpu, KVM_INTERNAL_ERROR_EMULATION);
-	rip = mv_rip(vcpu) + len;
-	mv_write_rip(vcpu, mv_long_mode(vcpu) ? rip : (u32)rip);
+	move_rip(vcpu, len);
 	return insn_done(vcpu);
+}
+
+/* Outside 64-bit mode an operand of MOV to or from CR or DR has 32 bits. */
+static u64 operand(struct mv_vcpu *vcpu, u64 val)
+{
+	return val >> 32 && !mv_64bit_mode(vcpu) ? (u32)val : val;
 }
 
 /**
@@ -222,7 +236,8 @@ static int handle_rdtsc(struct mv_vcpu *vcpu)
 
 static int handle_xsetbv(struct mv_vcpu *vcpu)
 {
-	if (mv_set_xcr0(vcpu, vcpu->gpr[MV_RCX], mv_edx_eax(vcpu)))
+	/* Processors differ in whether they check it before they exit. APM vol. 2, table 15-7. */
+	if (mv_cpl(vcpu) || mv_set_xcr0(vcpu, vcpu->gpr[MV_RCX], mv_edx_eax(vcpu)))
 		return mv_inject_gp(vcpu);
 	return mv_skip_insn(vcpu);
 }
@@ -237,13 +252,10 @@ static int finish_write(struct mv_vcpu *vcpu, int r)
 
 static int handle_cr_write(struct mv_vcpu *vcpu)
 {
-	u64 val = mv_gpr(vcpu, vcpu->exit.cr.gpr);
+	u64 val = operand(vcpu, mv_gpr(vcpu, vcpu->exit.cr.gpr));
 	u64 cr8;
 	int r;
 
-	/* Outside 64-bit mode the operand has 32 bits. */
-	if (!mv_long_mode(vcpu))
-		val = (u32)val;
 	switch (vcpu->exit.cr.cr) {
 	case 0:
 		return finish_write(vcpu, mv_set_cr0(vcpu, val));
@@ -302,18 +314,16 @@ static int handle_cr(struct mv_vcpu *vcpu)
 	default:
 		return mv_inject_ud(vcpu);
 	}
-	mv_set_gpr(vcpu, exit->cr.gpr, val);
+	mv_set_gpr(vcpu, exit->cr.gpr, operand(vcpu, val));
 	return mv_skip_insn(vcpu);
 }
 
 static int handle_dr(struct mv_vcpu *vcpu)
 {
 	struct mv_exit *exit = &vcpu->exit;
-	struct kvm_segment ss;
 	u64 val;
 
-	mv_backend->get_seg(vcpu, MV_SS, &ss);
-	if (mv_cr0_has(vcpu, X86_CR0_PE) && ss.dpl)
+	if (mv_cr0_has(vcpu, X86_CR0_PE) && mv_cpl(vcpu))
 		return mv_inject_gp(vcpu);
 	/* General detect: any access traps, before it is made. SDM vol. 3B, 18.2.4. */
 	if (mv_effective_dr7(vcpu) & MV_DR7_GD) {
@@ -325,11 +335,9 @@ static int handle_dr(struct mv_vcpu *vcpu)
 	if (exit->dr.read) {
 		if (mv_get_dr(vcpu, exit->dr.dr, &val))
 			return 1;
-		mv_set_gpr(vcpu, exit->dr.gpr, val);
+		mv_set_gpr(vcpu, exit->dr.gpr, operand(vcpu, val));
 	} else {
-		val = mv_gpr(vcpu, exit->dr.gpr);
-		if (!mv_long_mode(vcpu))
-			val = (u32)val;
+		val = operand(vcpu, mv_gpr(vcpu, exit->dr.gpr));
 		if (mv_set_dr(vcpu, exit->dr.dr, val))
 			return 1;
 	}

@@ -399,8 +399,16 @@ void vmx_set_cr4(struct mv_vcpu *vcpu, u64 val)
 
 void vmx_write_efer(struct mv_vcpu *vcpu, u64 val)
 {
-	u32 entry = vmx_caps.entry;
+	u32 entry = vmx_caps.entry, tr;
 
+	if (val & ~vcpu->efer & EFER_LMA) {
+		/*
+		 * VM entry wants a 64-bit TSS now. A processor refuses to begin IA-32e mode with a
+		 * 16-bit one, KVM and AMD do not: with its base and limit as they are.
+		 */
+		tr = vmcs_read(GUEST_TR_AR_BYTES);
+		vmcs_write(GUEST_TR_AR_BYTES, tr | VMX_AR_TYPE_BUSY_64_TSS);
+	}
 	vcpu->efer = val;
 	if (val & EFER_LMA)
 		entry |= VM_ENTRY_IA32E_MODE;
