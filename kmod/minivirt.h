@@ -508,12 +508,17 @@ static __always_inline bool mv_cr4_has(struct mv_vcpu *vcpu, u64 bit)
 	return (bit & MV_CR4_GUEST_OWNED ? mv_cr4(vcpu) : vcpu->cr4) & bit;
 }
 
-/* A 48- or 57-bit linear address in canonical form, by the guest's CR4.LA57. */
-static inline bool mv_canonical(struct mv_vcpu *vcpu, u64 la)
+/* A 48- or 57-bit linear address, by the guest's CR4.LA57, made canonical. */
+static inline u64 mv_make_canonical(struct mv_vcpu *vcpu, u64 la)
 {
 	int unused = mv_cr4_has(vcpu, X86_CR4_LA57) ? 64 - 57 : 64 - 48;
 
-	return la == (u64)((s64)(la << unused) >> unused);
+	return (s64)(la << unused) >> unused;
+}
+
+static inline bool mv_canonical(struct mv_vcpu *vcpu, u64 la)
+{
+	return la == mv_make_canonical(vcpu, la);
 }
 
 static inline void mv_write_rip(struct mv_vcpu *vcpu, u64 val)

@@ -10,6 +10,7 @@
 
 #include "backend.h"
 #include "state.h"
+#include "../uapi/linux/minivirt.h"
 
 /* Functions that only tell whether something is right return 1 for this. */
 static_assert(KVM_MSR_EXIT_REASON_INVAL == 1);
@@ -174,6 +175,19 @@ static int set_tsc_aux(struct mv_vcpu *vcpu, u32 msr, u64 val, bool host)
 	return mv_backend->set_msr(vcpu, msr, val);
 }
 
+/*
+ * AMD's processors take any value from a guest, so one that is not canonical may be there to be
+ * restored; Intel's VM entry refuses such a one.
+ */
+static int set_sysenter(struct mv_vcpu *vcpu, u32 msr, u64 val, bool host)
+{
+	if (!host && !mv_canonical(vcpu, val))
+		return 1;
+	if (mv_backend->id == MINIVIRT_BACKEND_VMX)
+		val = mv_make_canonical(vcpu, val);
+	return mv_backend->set_msr(vcpu, msr, val);
+}
+
 /* ---- what the processor is and may do ---- */
 
 static int get_refused(struct mv_vcpu *vcpu, u32 msr, u64 *val, bool host)
@@ -258,10 +272,13 @@ static bool valid_canonical(struct mv_vcpu *vcpu, u32 msr, u64 val, bool host)
 	return mv_canonical(vcpu, val);
 }
 
-/* RFLAGS has no more; the processor refuses them, and the host loads this one as it is. */
-static bool valid_32_bits(struct mv_vcpu *vcpu, u32 msr, u64 val, bool host)
+/*
+ * RFLAGS has no more. Intel's processors refuse them, and with VMX the host loads this one as it
+ * is; where the VMCB has it, a guest may have written what its processor has let it.
+ */
+static bool valid_flag_mask(struct mv_vcpu *vcpu, u32 msr, u64 val, bool host)
 {
-	return !(val >> 32);
+	return !(val >> 32) || (host && mv_backend->id == MINIVIRT_BACKEND_SVM);
 }
 
 #define EACH_BYTE(x) ((x) * 0x0101010101010101ull)
@@ -328,9 +345,9 @@ static bool valid_from_host(struct mv_vcpu *vcpu, u32 msr, u64 val, bool host)
 	return host;
 }
 
-static bool valid_never(struct mv_vcpu *vcpu, u32 msr, u64 val, bool host)
+static bool valid_mcg_cap(struct mv_vcpu *vcpu, u32 msr, u64 val, bool host)
 {
-	return false;
+	return host && val == vcpu->msr.mcg_cap;
 }
 
 /* Linux sets BTF for a debugger without asking whether it is there. */
@@ -410,13 +427,13 @@ static const struct msr_row rows[] = {
 	BACKEND(MSR_STAR, LISTED),
 	BACKEND(MSR_LSTAR, LISTED, .valid = valid_canonical),
 	BACKEND(MSR_CSTAR, LISTED, .valid = valid_canonical),
-	BACKEND(MSR_SYSCALL_MASK, LISTED, .valid = valid_32_bits),
+	BACKEND(MSR_SYSCALL_MASK, LISTED, .valid = valid_flag_mask),
 	BACKEND(MSR_FS_BASE, .valid = valid_canonical),
 	BACKEND(MSR_GS_BASE, .valid = valid_canonical),
 	BACKEND(MSR_KERNEL_GS_BASE, LISTED, .valid = valid_canonical),
 	BACKEND(MSR_IA32_SYSENTER_CS, LISTED),
-	BACKEND(MSR_IA32_SYSENTER_ESP, LISTED, .valid = valid_canonical),
-	BACKEND(MSR_IA32_SYSENTER_EIP, LISTED, .valid = valid_canonical),
+	BACKEND(MSR_IA32_SYSENTER_ESP, LISTED, .set = set_sysenter),
+	BACKEND(MSR_IA32_SYSENTER_EIP, LISTED, .set = set_sysenter),
 	CONSTANT(MSR_IA32_XSS, 1, 0, IGNORED, NEEDS(XSAVES), .valid = valid_zero),
 
 	/* Memory types: kept for the guest; its memory is cached as the host's is. */
@@ -449,7 +466,7 @@ static const struct msr_row rows[] = {
 
 	/* Machine checks. */
 	CONSTANT(MSR_IA32_P5_MC_ADDR, 2, 0), /* and _TYPE */
-	STORED(MSR_IA32_MCG_CAP, 1, mcg_cap, .valid = valid_never),
+	STORED(MSR_IA32_MCG_CAP, 1, mcg_cap, .valid = valid_mcg_cap),
 	STORED(MSR_IA32_MCG_STATUS, 1, mcg_status, LISTED),
 	CODE(MSR_IA32_MCG_CTL, 1, mv_get_mcg_ctl, mv_set_mcg_ctl, LISTED),
 	CODE(MSR_IA32_MC0_CTL, 4 * MV_MCE_BANKS, mv_get_mce_bank, mv_set_mce_bank),

@@ -130,6 +130,52 @@ TEST(listed_msrs_can_be_saved_and_restored)
 	RUN_DONE(vcpu);
 }
 
+static void write_odd_values(void)
+{
+	/* What the processor refuses stays as it was. */
+	wrmsr_safe(MSR_SYSENTER_CS, 0x1234567812345678);
+	wrmsr_safe(MSR_SYSENTER_ESP, 0x1234567812345678);
+	wrmsr_safe(MSR_SYSENTER_EIP, 0x8765432187654321);
+	wrmsr_safe(MSR_STAR, ~0ull);
+	wrmsr_safe(MSR_FMASK, ~0ull);
+	wrmsr_safe(MSR_PAT, 0x0706050401000706);
+	wrmsr_safe(MSR_MISC_ENABLE, rdmsr(MSR_MISC_ENABLE) ^ 1);
+	GUEST_DONE();
+}
+
+/* Whatever a guest has managed to set can be restored. */
+TEST(what_a_guest_has_written_can_be_restored)
+{
+	static const u32 indices[] = {
+		MSR_SYSENTER_CS, MSR_SYSENTER_ESP, MSR_SYSENTER_EIP, MSR_STAR, MSR_FMASK, MSR_PAT,
+		MSR_MISC_ENABLE,
+	};
+	struct vm *vm = vm_create(), *target = vm_create();
+	struct vcpu *vcpu = vcpu_add(vm, write_odd_values), *other = vcpu_add(target, just_done);
+
+	RUN_DONE(vcpu);
+	for (u32 i = 0; i < ARRAY_SIZE(indices); i++) {
+		u64 val = vcpu_get_msr(vcpu, indices[i]);
+
+		EXPECT_EQ(1, vcpu_set_msr(other, indices[i], val))
+			TH_LOG("MSR %#x: %#llx", indices[i], (unsigned long long)val);
+		/* KVM makes the two addresses canonical. */
+		if (is_minivirt())
+			EXPECT_EQ(val, vcpu_get_msr(other, indices[i]))
+				TH_LOG("MSR %#x", indices[i]);
+	}
+	RUN_DONE(other);
+}
+
+TEST(an_address_of_sysenter_is_made_one_that_the_processor_takes)
+{
+	struct vcpu *vcpu = vcpu_add(vm_create(), just_done);
+
+	EXPECT_EQ(1, vcpu_set_msr(vcpu, MSR_SYSENTER_EIP, 0x1234567812345678));
+	EXPECT_EQ(1, vcpu_set_msr(vcpu, MSR_SYSENTER_ESP, 0x1234567812345678));
+	RUN_DONE(vcpu);
+}
+
 TEST(the_count_says_where_it_stopped)
 {
 	struct vcpu *vcpu = vcpu_create(vm_create_empty());
