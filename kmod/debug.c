@@ -148,6 +148,9 @@ int mv_set_guest_debug(struct mv_vcpu *vcpu, void *buf)
 	if (vcpu->guest_debug & KVM_GUESTDBG_SINGLESTEP)
 		rflags |= X86_EFLAGS_TF;
 	mv_write_rflags(vcpu, rflags);
+	/* In a shadow the step would be over before the instruction. */
+	mv_backend->set_int_shadow(vcpu, rflags & X86_EFLAGS_TF ? 0 :
+						 mv_call(get_int_shadow)(vcpu));
 
 	if (vcpu->guest_debug & KVM_GUESTDBG_USE_HW_BP) {
 		memcpy(vcpu->guest_debug_dr, dbg->arch.debugreg, sizeof(vcpu->guest_debug_dr));

@@ -152,6 +152,16 @@ static int handle_exception(struct mv_vcpu *vcpu)
 
 	switch (exit->exception.vector) {
 	case DB_VECTOR:
+		/* ICEBP is a trap: its #DB has the address of the next instruction. */
+		if (exit->exception.skip)
+			move_rip(vcpu, exit->exception.skip);
+		/*
+		 * A shadow is over with ICEBP, and with the instruction that a step was over; of
+		 * one with TF, VM entry wants that a trap still waits. SDM 27.3.1.5.
+		 */
+		if ((exit->exception.skip || (mv_rflags(vcpu) & X86_EFLAGS_TF)) &&
+		    mv_call(get_int_shadow)(vcpu))
+			mv_backend->set_int_shadow(vcpu, 0);
 		if (mv_debug_exit(vcpu, DB_VECTOR, exit->exception.payload))
 			return 0;
 		mv_queue_exception_p(vcpu, DB_VECTOR, exit->exception.payload);

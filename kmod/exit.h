@@ -76,6 +76,7 @@ struct mv_exit {
 			bool has_error;
 			u32 error;
 			u64 payload; /* #PF: CR2; #DB: the DR6 bits */
+			u8 skip; /* bytes from RIP to where the handler is to return */
 		} exception;
 		struct {
 			u8 op; /* enum mv_cr_op */

@@ -45,6 +45,8 @@ static int set_regs(struct mv_vcpu *vcpu, void *buf)
 	if (vcpu->guest_debug & KVM_GUESTDBG_SINGLESTEP)
 		rflags |= X86_EFLAGS_TF;
 	mv_write_rflags(vcpu, rflags);
+	/* Of the shadow there is more to know with TF. */
+	mv_backend->set_int_shadow(vcpu, mv_call(get_int_shadow)(vcpu));
 
 	/* An exception that the old registers had raised is moot. */
 	vcpu->pending.exc_pending = false;

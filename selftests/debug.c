@@ -129,6 +129,57 @@ TEST(hardware_breakpoint_on_a_write)
 	EXPECT_EQ(1, vcpu->run->debug.arch.dr6 & 0xf);
 }
 
+GUEST_ASM(icebp, "64",
+	  "sti\n"		/* 0 */
+	  ".byte 0xf1\n"	/* 1 */
+	  "hlt\n");		/* 2 */
+
+TEST(icebp_stops_behind_it)
+{
+	struct vcpu *vcpu;
+
+	NEED_GUEST_DEBUG();
+	NEED_BREAKPOINTS();
+	if (!is_minivirt())
+		SKIP(return, "KVM stops at it, again and again");
+	vcpu = vcpu_add_asm(vm_create(), icebp, icebp_end);
+	set_debug(vcpu, KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_USE_HW_BP, 0, 0x400);
+	EXPECT_DEBUG(vcpu, DB, 2);
+	RUN_TO(vcpu, KVM_EXIT_HLT);
+}
+
+GUEST_ASM(sti_and_nops, "64", "sti\n nop\n nop\n hlt\n");
+
+TEST(single_step_over_sti)
+{
+	struct vcpu *vcpu;
+	struct kvm_regs regs;
+
+	NEED_GUEST_DEBUG();
+	if (on_tcg())
+		SKIP(return, "TCG's STI holds a trap back");
+	vcpu = vcpu_add_asm(vm_create(), sti_and_nops, sti_and_nops_end);
+	set_debug(vcpu, KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_SINGLESTEP, 0, 0);
+	for (int i = 1; i <= 3; i++) {
+		RUN_TO(vcpu, KVM_EXIT_DEBUG);
+		/* Bochs traps before the first instruction of an entry with TF. */
+		if (!on_bochs())
+			EXPECT_EQ(GPA_CODE + i, vcpu_regs(vcpu).rip);
+	}
+	/* Behind an STI that was not stepped over. */
+	vcpu = vcpu_add_asm(vm_create(), sti_and_nops, sti_and_nops_end);
+	regs = vcpu_regs(vcpu);
+	regs.rip++;
+	regs.rflags |= 1 << 9;
+	vcpu_set_regs(vcpu, &regs);
+	IOCTL(vcpu->fd, KVM_SET_VCPU_EVENTS, &((struct kvm_vcpu_events) {
+		.flags = KVM_VCPUEVENT_VALID_SHADOW, .interrupt.shadow = KVM_X86_SHADOW_INT_STI }));
+	set_debug(vcpu, KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_SINGLESTEP, 0, 0);
+	RUN_TO(vcpu, KVM_EXIT_DEBUG);
+	if (!on_bochs())
+		EXPECT_EQ(GPA_CODE + 2, vcpu_regs(vcpu).rip);
+}
+
 TEST(unknown_control_bits)
 {
 	struct kvm_guest_debug dbg = { .control = KVM_GUESTDBG_ENABLE };

@@ -207,6 +207,116 @@ TEST(trap_flag_steps_over_exiting_instructions)
 	RUN_DONE(vcpu_add(vm_create(), single_step));
 }
 
+/* STI does not hold a trap back, MOV SS does: there is none between it and the next instruction. */
+static void single_step_in_shadows(void)
+{
+	guest_handlers[DB] = single_step_handler;
+	asm volatile("movl %%ss, %%eax\n\t"
+		     "pushfq; orq $0x100, (%%rsp); popfq\n\t"
+		     "sti\n\t"
+		     "nop\n\t"
+		     "movl %%eax, %%ss\n\t"
+		     "nop\n\t"
+		     "cli"
+		     :
+		     :
+		     : "eax", "memory");
+	GUEST_ASSERT_EQ(count, 4);
+	GUEST_DONE();
+}
+
+TEST(trap_flag_steps_over_interrupt_shadows)
+{
+	if (on_tcg())
+		SKIP(return, "TCG's STI holds a trap back");
+	RUN_DONE(vcpu_add(vm_create(), single_step_in_shadows));
+}
+
+static u64 icebp_rip;
+
+static void icebp_handler(struct ex_frame *frame)
+{
+	frame->rflags &= ~0x100ull;
+	icebp_rip = frame->rip;
+	/* Get on, should it be a fault. */
+	if (++count > 3)
+		frame->rip++;
+}
+
+extern const u8 behind_icebp[], behind_shadowed_icebp[];
+
+static void icebp(void)
+{
+	guest_handlers[DB] = icebp_handler;
+	asm volatile(".byte 0xf1\n"
+		     "behind_icebp:\n\t"
+		     "nop" : : : "memory");
+	GUEST_ASSERT_EQ(count, 1);
+	GUEST_ASSERT_EQ(icebp_rip, behind_icebp);
+	/* With a single-step trap that waits for the end of the shadow. */
+	asm volatile("movl %%ss, %%eax\n\t"
+		     "pushfq; orq $0x100, (%%rsp); popfq\n\t"
+		     "movl %%eax, %%ss\n\t"
+		     ".byte 0xf1\n"
+		     "behind_shadowed_icebp:\n\t"
+		     "nop"
+		     :
+		     :
+		     : "eax", "memory");
+	GUEST_ASSERT_EQ(count, 2);
+	GUEST_ASSERT_EQ(icebp_rip, behind_shadowed_icebp);
+	GUEST_DONE();
+}
+
+TEST(icebp_is_a_trap)
+{
+	if (on_tcg())
+		SKIP(return, "TCG stops for its own debugger");
+	RUN_DONE(vcpu_add(vm_create(), icebp));
+}
+
+static void complete_out(struct vcpu *vcpu)
+{
+	vcpu->run->immediate_exit = 1;
+	if (!ioctl(vcpu->fd, KVM_RUN, 0) || errno != EINTR)
+		FAIL("immediate_exit: no EINTR");
+	vcpu->run->immediate_exit = 0;
+}
+
+static void step_once(void)
+{
+	guest_handlers[DB] = icebp_handler;
+	for (;;)
+		GUEST_SYNC(0);
+}
+
+/* As of a migrated vCPU: processors want to know of the trap that waits. */
+TEST(host_sets_the_trap_flag_in_a_shadow)
+{
+	static const u8 shadows[] = { KVM_X86_SHADOW_INT_STI, KVM_X86_SHADOW_INT_MOV_SS };
+	struct kvm_vcpu_events ev = { .flags = KVM_VCPUEVENT_VALID_SHADOW };
+	struct kvm_regs regs;
+
+	if (!is_minivirt())
+		SKIP(return, "KVM leaves it to userspace not to");
+	for (int i = 0; i < 4; i++) {
+		struct vcpu *vcpu = vcpu_add(vm_create(), step_once);
+
+		RUN_SYNC(vcpu);
+		complete_out(vcpu);
+		regs = vcpu_regs(vcpu);
+		regs.rflags |= 0x300;
+		ev.interrupt.shadow = shadows[i / 2];
+		if (i & 1)
+			IOCTL(vcpu->fd, KVM_SET_VCPU_EVENTS, &ev);
+		vcpu_set_regs(vcpu, &regs);
+		if (!(i & 1))
+			IOCTL(vcpu->fd, KVM_SET_VCPU_EVENTS, &ev);
+		RUN_SYNC(vcpu);
+		EXPECT_EQ(1, *guest_ptr(vcpu->vm, count));
+	}
+}
+
 static void wait_for_interrupts(void)
 {
 	guest_handlers[VECTOR] = count_it;

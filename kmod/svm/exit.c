@@ -79,6 +79,7 @@ static void svm_decode_exception(struct svm_vcpu *svm, u8 vector)
 	x->exception.vector = vector;
 	x->exception.has_error = vector == AC_VECTOR;
 	x->exception.error = vmcb->control.exit_info_1;
+	x->exception.skip = 0;
 	if (vector == DB_VECTOR) {
 		/* The guest's DR6 is shared code's; the processor's has this exception's bits. */
 		x->exception.payload = vmcb->save.dr6 ^ DR6_RESERVED;

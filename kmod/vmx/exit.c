@@ -101,8 +101,11 @@ static void vmx_requeue_event(struct vmx_vcpu *vmx)
 		vmcs_write(GUEST_INTERRUPTIBILITY_INFO,
 			   vmcs_read(GUEST_INTERRUPTIBILITY_INFO) & ~GUEST_INTR_STATE_NMI);
 		break;
-	case INTR_TYPE_SOFT_EXCEPTION:
 	case INTR_TYPE_PRIV_SW_EXCEPTION:
+		/* ICEBP's #DB goes in again as one of the hardware, which pushes RIP as it is. */
+		mv_write_rip(&vmx->vcpu, mv_rip(&vmx->vcpu) + vmcs_read(VM_EXIT_INSTRUCTION_LEN));
+		fallthrough;
+	case INTR_TYPE_SOFT_EXCEPTION:
 	case INTR_TYPE_HARD_EXCEPTION:
 		p->exc_injected = true;
 		p->exc_vector = vector;
@@ -160,6 +163,9 @@ static void vmx_decode_exception(struct vmx_vcpu *vmx)
 		exit->exception.error = vmcs_read(VM_EXIT_INTR_ERROR_CODE);
 	/* #DB: the DR6 bits; #PF: the address. */
 	exit->exception.payload = vmcs_read(EXIT_QUALIFICATION);
+	exit->exception.skip = 0;
+	if ((info & INTR_INFO_INTR_TYPE_MASK) == INTR_TYPE_PRIV_SW_EXCEPTION)
+		exit->exception.skip = vmcs_read(VM_EXIT_INSTRUCTION_LEN);
 }
 
 /* Exit qualification for control-register accesses. SDM table 28-3. */

@@ -418,14 +418,19 @@ static void vmx_set_int_shadow(struct mv_vcpu *vcpu, u32 shadow)
 {
 	u32 old = vmcs_read(GUEST_INTERRUPTIBILITY_INFO);
 	u32 new = old & ~(GUEST_INTR_STATE_STI | GUEST_INTR_STATE_MOV_SS);
+	u64 traps = vmcs_read(GUEST_PENDING_DBG_EXCEPTIONS), step = 0;
 
-	/* At most one of them: SDM 27.3.1.5. */
+	/* At most one; with TF, and only then, a single-step trap waits in it. SDM 27.3.1.5. */
 	if (shadow & KVM_X86_SHADOW_INT_MOV_SS)
 		new |= GUEST_INTR_STATE_MOV_SS;
 	else if (shadow & KVM_X86_SHADOW_INT_STI)
 		new |= GUEST_INTR_STATE_STI;
+	if (shadow && (mv_rflags(vcpu) & X86_EFLAGS_TF))
+		step = DR_STEP;
 	if (new != old)
 		vmcs_write(GUEST_INTERRUPTIBILITY_INFO, new);
+	if ((traps ^ step) & DR_STEP)
+		vmcs_write(GUEST_PENDING_DBG_EXCEPTIONS, traps ^ DR_STEP);
 }
 
 static bool vmx_nmi_masked(struct mv_vcpu *vcpu)
