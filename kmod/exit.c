@@ -555,8 +555,7 @@ static int (*const mv_exit_handlers[MV_NR_EXITS])(struct mv_vcpu *vcpu) = {
 	[MV_EXIT_MWAIT] = handle_mwait,
 	[MV_EXIT_XSETBV] = handle_xsetbv,
 	[MV_EXIT_INVALID_OP] = handle_ud,
-	/* No 64-bit guest switches tasks by hardware. */
-	[MV_EXIT_TASK_SWITCH] = handle_unknown,
+	[MV_EXIT_TASK_SWITCH] = mv_task_switch,
 	[MV_EXIT_PAGE_FAULT] = handle_page_fault,
 	[MV_EXIT_DOORBELL] = handle_skip,
 	[MV_EXIT_LOG_FULL] = handle_log_full,

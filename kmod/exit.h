@@ -28,7 +28,7 @@ enum mv_exit_reason {
 	MV_EXIT_MWAIT,
 	MV_EXIT_XSETBV,
 	MV_EXIT_INVALID_OP, /* an instruction that the guest does not have */
-	MV_EXIT_TASK_SWITCH, /* .hw_reason */
+	MV_EXIT_TASK_SWITCH, /* .task */
 	MV_EXIT_PAGE_FAULT, /* .fault: second-stage violation */
 	MV_EXIT_DOORBELL, /* a write that mv_ring_doorbell() has made */
 	MV_EXIT_LOG_FULL, /* vcpu->cpu_log */
@@ -51,6 +51,7 @@ enum mv_stat {
 	MV_NR_STATS
 };
 
+enum mv_task_switch_by { MV_TASK_CALL, MV_TASK_IRET, MV_TASK_JMP, MV_TASK_GATE /* in the IDT */ };
 enum mv_cr_op { MV_CR_WRITE, MV_CR_READ, MV_CR_CLTS, MV_CR_LMSW };
 
 /* mv_exit.fault.access and the access argument of mv_mmu_fault(), mv_walk(). */
@@ -104,6 +105,10 @@ struct mv_exit {
 			bool in_walk; /* on the guest's own page tables */
 		} fault;
 		u16 apic;
+		struct {
+			u16 sel; /* of the new TSS */
+			u8 by; /* enum mv_task_switch_by */
+		} task;
 	};
 };
 

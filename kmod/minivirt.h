@@ -626,6 +626,7 @@ bool mv_ring_doorbell(struct mv_vcpu *vcpu);
 int mv_skip_insn(struct mv_vcpu *vcpu); /* RIP past it; returns as a handler does */
 int mv_emulate_mmio(struct mv_vcpu *vcpu); /* emulate.c: exit.fault is an MMIO access */
 int mv_internal_error(struct mv_vcpu *vcpu, u32 suberror);
+int mv_task_switch(struct mv_vcpu *vcpu); /* task.c */
 
 int mv_emulate_string_io(struct mv_vcpu *vcpu); /* emulate.c: exit.io is INS or OUTS */
 int mv_pio_to_user(struct mv_vcpu *vcpu, u16 port, u8 size, bool in, u32 count);

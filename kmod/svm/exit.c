@@ -66,6 +66,44 @@ static void svm_decode_io(struct mv_exit *x, const struct vmcb *vmcb)
 	x->insn_len = vmcb->control.exit_info_2 - vmcb->save.rip;
 }
 
+/* Bits of EXITINFO2: why; whether the event has an error code; RFLAGS.RF of the old task. */
+#define SVM_TASK_IRET BIT_ULL(36)
+#define SVM_TASK_JMP BIT_ULL(38)
+#define SVM_TASK_RF BIT_ULL(48)
+
+/* APM vol. 2, 15.14.1. The event of a task gate is in EXITINTINFO. */
+static void svm_decode_task_switch(struct svm_vcpu *svm)
+{
+	const struct vmcb_control_area *control = &svm->vmcb->control;
+	u32 event = control->exit_int_info, type = event & SVM_EXITINTINFO_TYPE_MASK;
+	u8 vector = event & SVM_EXITINTINFO_VEC_MASK;
+	struct mv_pending *p = &svm->vcpu.pending;
+	struct mv_exit *x = &svm->vcpu.exit;
+
+	x->task.sel = control->exit_info_1;
+	if (control->exit_info_2 & SVM_TASK_IRET)
+		x->task.by = MV_TASK_IRET;
+	else if (control->exit_info_2 & SVM_TASK_JMP)
+		x->task.by = MV_TASK_JMP;
+	else
+		x->task.by = event & SVM_EXITINTINFO_VALID ? MV_TASK_GATE : MV_TASK_CALL;
+	if (control->exit_info_2 & SVM_TASK_RF)
+		mv_write_rflags(&svm->vcpu, svm->vcpu.rflags | X86_EFLAGS_RF);
+	if (x->task.by != MV_TASK_GATE || p->any)
+		return;
+	/* The guest's own INT n, INT3 or INTO: svm_requeue_event() lets it execute that again. */
+	p->insn_len = x->insn_len;
+	if (type == SVM_EXITINTINFO_TYPE_SOFT) {
+		p->irq_injected = true;
+		p->irq_soft = true;
+		p->irq_vector = vector;
+	} else {
+		p->exc_injected = true;
+		p->exc_vector = vector;
+		p->exc_has_error = false;
+	}
+}
+
 static void svm_decode_exception(struct svm_vcpu *svm, u8 vector)
 {
 	struct mv_exit *x = &svm->vcpu.exit;
@@ -150,6 +188,9 @@ void svm_decode_exit(struct svm_vcpu *svm)
 		break;
 	case SVM_EXIT_IRET:
 		svm_iret(svm);
+		break;
+	case SVM_EXIT_TASK_SWITCH:
+		svm_decode_task_switch(svm);
 		break;
 	}
 }

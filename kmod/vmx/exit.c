@@ -230,6 +230,7 @@ static void vmx_decode_log_full(struct vmx_vcpu *vmx)
 	vmcs_write(GUEST_PML_INDEX, MV_CPU_LOG_ENTRIES - 1);
 }
 
+static_assert(MV_TASK_CALL == 0 && MV_TASK_IRET == 1 && MV_TASK_JMP == 2 && MV_TASK_GATE == 3);
 static_assert(MV_CR_WRITE == 0 && MV_CR_READ == 1 && MV_CR_CLTS == 2 && MV_CR_LMSW == 3);
 static_assert(MV_ACCESS_READ == BIT(0) && MV_ACCESS_WRITE == BIT(1) && MV_ACCESS_EXEC == BIT(2));
 
@@ -282,6 +283,11 @@ void vmx_decode_exit(struct vmx_vcpu *vmx)
 		vmx_decode_eoi(&vmx->vcpu);
 		break;
 	case MV_EXIT_TASK_SWITCH:
+		/* SDM table 28-2. Through a task gate an event is in delivery. */
+		exit->task.sel = vmcs_read(EXIT_QUALIFICATION);
+		exit->task.by = vmcs_read(EXIT_QUALIFICATION) >> 30 & 3;
+		vmx_requeue_event(vmx);
+		break;
 	case MV_EXIT_UNKNOWN:
 		vmx_requeue_event(vmx);
 		break;

@@ -343,7 +343,8 @@ void vmx_set_seg(struct mv_vcpu *vcpu, enum mv_seg seg, const struct kvm_segment
 	vmcs_write(seg_field(GUEST_ES_LIMIT, seg), s->limit);
 	vmcs_write(seg_field(GUEST_ES_SELECTOR, seg), s->selector);
 	if (s->unusable || !s->present) {
-		ar = MV_SEG_UNUSABLE;
+		/* SS.DPL is the CPL in any case. */
+		ar = MV_SEG_UNUSABLE | (seg == MV_SS ? (s->dpl & 3) << MV_SEG_DPL_SHIFT : 0);
 	} else {
 		ar = (s->type & 15) | (s->s & 1) << 4 | (s->dpl & 3) << 5 | (s->present & 1) << 7 |
 		     (s->avl & 1) << 12 | (s->l & 1) << 13 | (s->db & 1) << 14 | (s->g & 1) << 15;
