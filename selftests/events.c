@@ -393,6 +393,100 @@ TEST(shadow_of_sti_lasts_over_an_entry)
 	RUN_TO_PORT(vcpu, 0x10);
 }
 
+/* For guests that are no C functions. */
+static u64 seen_rflags, traps, interrupts;
+
+static void note_rflags(struct ex_frame *frame)
+{
+	seen_rflags = frame->rflags;
+	if (frame->vector == UD)
+		frame->rip += 2;
+}
+
+static void count_trap(struct ex_frame *frame)
+{
+	frame->rflags &= ~0x100ull;
+	traps++;
+}
+
+static void count_interrupt(struct ex_frame *frame __attribute__((unused)))
+{
+	interrupts++;
+}
+
+/* The first OUT is for the page to be mapped: no other exit is to come. */
+#define WAITING(name, text) GUEST_ASM(name, "64", "out %al, $0x11\n" text)
+
+WAITING(int_n, "int $0x50\n out %al, $0x10\n hlt");
+WAITING(pushf, "pushfq\n pop %rbx\n out %al, $0x10\n hlt");
+WAITING(popf, "popfq\n pushfq\n pop %rbx\n out %al, $0x10\n hlt");
+WAITING(undefined, "ud2\n out %al, $0x10\n hlt");
+WAITING(page_fault, "mov (%rcx), %al\n out %al, $0x10\n hlt");
+WAITING(system_call, "syscall\n hlt\n mov %r11, %rbx\n out %al, $0x10\n hlt");
+WAITING(no_op, "nop\n out %al, $0x10\n hlt");
+
+static void skip_the_load(struct ex_frame *frame)
+{
+	seen_rflags = frame->rflags;
+	frame->rip += 2;
+}
+
+/* However it is brought about that it waits for the end of the shadow: the guest sees nothing. */
+TEST(an_interrupt_that_waits_in_a_shadow_leaves_no_trace)
+{
+	static const struct {
+		const u8 *code, *end;
+	} cases[] = {
+		{ int_n, int_n_end }, { pushf, pushf_end }, { popf, popf_end },
+		{ undefined, undefined_end }, { page_fault, page_fault_end },
+		{ system_call, system_call_end }, { no_op, no_op_end },
+	};
+
+	if (!is_minivirt())
+		SKIP(return, "KVM injects an interrupt at once, and leaves its own TF to be seen");
+	guest_handlers[DB] = count_trap;
+	guest_handlers[0x50] = note_rflags;
+	guest_handlers[UD] = note_rflags;
+	guest_handlers[PF] = skip_the_load;
+	guest_handlers[NMI] = count_interrupt;
+	guest_handlers[VECTOR] = count_interrupt;
+	for (u32 i = 0; i < 2 * ARRAY_SIZE(cases); i++) {
+		struct kvm_vcpu_events ev = { .flags = KVM_VCPUEVENT_VALID_SHADOW };
+		struct kvm_interrupt irq = { .irq = VECTOR };
+		struct vm *vm = vm_create();
+		struct vcpu *vcpu = vcpu_add_asm(vm, cases[i / 2].code, cases[i / 2].end);
+		struct kvm_regs regs;
+
+		RUN_TO_PORT(vcpu, 0x11);
+		complete_out(vcpu);
+		regs = vcpu_regs(vcpu);
+		vcpu_set_msr(vcpu, 0xc0000081, (u64)SEL_CODE << 32); /* STAR */
+		vcpu_set_msr(vcpu, 0xc0000082, GPA_CODE + 5); /* LSTAR: behind the first HLT */
+		vcpu_set_msr(vcpu, 0xc0000084, 0); /* SFMASK */
+		regs.rflags |= 0x200;
+		regs.rsp -= 8;
+		*(u64 *)gpa_ptr(vm, regs.rsp) = 0x202; /* for POPF */
+		vcpu_set_regs(vcpu, &regs);
+		ev.interrupt.shadow = KVM_X86_SHADOW_INT_STI;
+		IOCTL(vcpu->fd, KVM_SET_VCPU_EVENTS, &ev);
+		if (i & 1)
+			IOCTL(vcpu->fd, KVM_NMI, 0);
+		else
+			IOCTL(vcpu->fd, KVM_INTERRUPT, &irq);
+		RUN_TO_PORT(vcpu, 0x10);
+		EXPECT_EQ(0, *guest_ptr(vm, traps))
+			TH_LOG("case %u", i);
+		EXPECT_EQ(1, *guest_ptr(vm, interrupts))
+			TH_LOG("case %u", i);
+		EXPECT_EQ(0, *guest_ptr(vm, seen_rflags) & 0x100)
+			TH_LOG("case %u", i);
+		EXPECT_EQ(0, vcpu_regs(vcpu).rbx & 0x100)
+			TH_LOG("case %u", i);
+		EXPECT_EQ(0, vcpu_regs(vcpu).rflags & 0x100)
+			TH_LOG("case %u", i);
+	}
+}
+
 static void nmi_handler(struct ex_frame *frame __attribute__((unused)))
 {
 	count++;

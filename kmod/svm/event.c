@@ -3,6 +3,7 @@
 #include <linux/sched.h>
 #include <linux/smp.h>
 #include <asm/debugreg.h>
+#include <asm/trapnr.h>
 #include <trace/events/ipi.h>
 
 #include "vmcb.h"
@@ -195,6 +196,57 @@ void svm_nmi_window(struct mv_vcpu *vcpu, bool on)
 	to_svm(vcpu)->nmi_window = on;
 }
 
+/* All but #OF, of which it is not known whether RIP is that of the INTO. */
+#define STEP_EXCEPTIONS (~(u32)(BIT(X86_TRAP_NMI) | BIT(X86_TRAP_OF)))
+
+/*
+ * TF is in RFLAGS for the step, where the guest would find it in what an exception, INT n, PUSHF
+ * or SYSCALL saves, or change it by POPF or IRET: these exit instead, SYSCALL by #UD.
+ */
+static void svm_guard_step(struct svm_vcpu *svm, bool on)
+{
+	struct vmcb *vmcb = svm->vmcb;
+	u64 efer = svm->vcpu.efer | EFER_SVME;
+
+	svm_intercept(svm, INTERCEPT_INTn, on);
+	svm_intercept(svm, INTERCEPT_PUSHF, on);
+	svm_intercept(svm, INTERCEPT_POPF, on);
+	svm_intercept(svm, INTERCEPT_IRET, on && !svm->nmi_in_iret);
+	vmcb->control.intercepts[INTERCEPT_EXCEPTION] =
+		on ? STEP_EXCEPTIONS : mv_exception_intercepts(&svm->vcpu);
+	vmcb->save.efer = on ? efer & ~(u64)EFER_SCE : efer;
+	svm_mark_dirty(svm, SVM_CLEAN_INTERCEPTS | SVM_CLEAN_CR);
+}
+
+/*
+ * After a step: is the instruction one that cannot be stepped over? Then what waits for the end of
+ * the shadow goes in before it. An exception is the guest's like any other.
+ */
+bool svm_step_refused(struct svm_vcpu *svm)
+{
+	switch (svm->vmcb->control.exit_code) {
+	case SVM_EXIT_EXCP_BASE + UD_VECTOR:
+		/* If it is none of SYSCALL, it comes again. */
+		if (!(svm->vcpu.efer & EFER_SCE) || svm->nmi_in_iret)
+			return false;
+		break;
+	case SVM_EXIT_SWINT:
+	case SVM_EXIT_PUSHF:
+	case SVM_EXIT_POPF:
+	case SVM_EXIT_IRET:
+		break;
+	default:
+		return false;
+	}
+	/* No IRET any more. */
+	if (svm->nmi_in_iret)
+		svm_set_nmi_masked(&svm->vcpu, true);
+	svm->nmi_window = false;
+	svm_set_int_shadow(&svm->vcpu, 0);
+	mv_request(&svm->vcpu, MV_REQ_EVENT);
+	return true;
+}
+
 /*
  * Before an entry for which an NMI window is wanted. While the IRET of the NMI
  * handler is awaited its intercept is the window. After that, or in an
@@ -213,6 +265,7 @@ void svm_begin_nmi_step(struct svm_vcpu *svm)
 	}
 	svm->nmi_step = true;
 	svm->nmi_step_tf = svm->vcpu.rflags & X86_EFLAGS_TF;
+	svm_guard_step(svm, true);
 	svm->vmcb->save.rflags |= X86_EFLAGS_TF;
 }
 
@@ -224,6 +277,7 @@ bool svm_end_nmi_step(struct svm_vcpu *svm)
 		       (vmcb->save.dr6 & DR_STEP);
 
 	svm->nmi_step = false;
+	svm_guard_step(svm, false);
 	/* TF is the guest's own if IRET has popped it. */
 	if (!svm->nmi_step_tf && !(stepped && svm->nmi_in_iret))
 		svm->vcpu.rflags &= ~X86_EFLAGS_TF;

@@ -2,6 +2,7 @@
 /* From #VMEXIT to struct mv_exit: APM vol. 2, 15.9 to 15.14 and appendix C. */
 #include <linux/mm.h>
 #include <asm/debugreg.h>
+#include <asm/trapnr.h>
 
 #include "vmcb.h"
 
@@ -104,6 +105,10 @@ static void svm_decode_task_switch(struct svm_vcpu *svm)
 	}
 }
 
+#define SVM_EXCEPTIONS_WITH_ERROR                                                      \
+	(BIT(DF_VECTOR) | BIT(TS_VECTOR) | BIT(NP_VECTOR) | BIT(SS_VECTOR) |           \
+	 BIT(GP_VECTOR) | BIT(PF_VECTOR) | BIT(AC_VECTOR) | BIT(X86_TRAP_CP))
+
 static void svm_decode_exception(struct svm_vcpu *svm, u8 vector)
 {
 	struct mv_exit *x = &svm->vcpu.exit;
@@ -115,10 +120,12 @@ static void svm_decode_exception(struct svm_vcpu *svm, u8 vector)
 		return;
 	}
 	x->exception.vector = vector;
-	x->exception.has_error = vector == AC_VECTOR;
+	x->exception.has_error = SVM_EXCEPTIONS_WITH_ERROR & BIT(vector);
 	x->exception.error = vmcb->control.exit_info_1;
 	x->exception.skip = 0;
-	if (vector == DB_VECTOR) {
+	if (vector == PF_VECTOR) {
+		x->exception.payload = vmcb->control.exit_info_2;
+	} else if (vector == DB_VECTOR) {
 		/* The guest's DR6 is shared code's; the processor's has this exception's bits. */
 		x->exception.payload = vmcb->save.dr6 ^ DR6_RESERVED;
 		vmcb->save.dr6 = DR6_RESERVED;
@@ -160,10 +167,16 @@ void svm_decode_exit(struct svm_vcpu *svm)
 	if (static_cpu_has(X86_FEATURE_NRIPS) && vmcb->control.next_rip)
 		x->insn_len = vmcb->control.next_rip - vmcb->save.rip;
 
-	if (unlikely(svm->nmi_step) && svm_end_nmi_step(svm)) {
-		svm_decode_exception(svm, DB_VECTOR);
-		x->reason = MV_EXIT_NMI_WINDOW;
-		return;
+	if (unlikely(svm->nmi_step)) {
+		if (svm_end_nmi_step(svm)) {
+			svm_decode_exception(svm, DB_VECTOR);
+			x->reason = MV_EXIT_NMI_WINDOW;
+			return;
+		}
+		if (svm_step_refused(svm)) {
+			x->reason = MV_EXIT_DONE;
+			return;
+		}
 	}
 	if (code == SVM_EXIT_NPF) {
 		svm_decode_page_fault(x, &vmcb->control);

@@ -152,6 +152,7 @@ void svm_iret(struct svm_vcpu *svm);
 void svm_track_iret(struct svm_vcpu *svm);
 void svm_begin_nmi_step(struct svm_vcpu *svm);
 bool svm_end_nmi_step(struct svm_vcpu *svm);
+bool svm_step_refused(struct svm_vcpu *svm);
 
 /* exit.c */
 void svm_decode_exit(struct svm_vcpu *svm);
