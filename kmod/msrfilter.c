@@ -166,16 +166,11 @@ static bool denies_passed_through(const struct mv_msr_filter *filter)
 	return boot_cpu_has(X86_FEATURE_MSR_SPEC_CTRL) && denies_access(filter, MSR_IA32_SPEC_CTRL);
 }
 
-long mv_set_msr_filter(struct mv_vm *vm, const struct kvm_msr_filter __user *arg)
+/* @user: in kernel memory; freed here */
+static long set_filter(struct mv_vm *vm, const struct kvm_msr_filter *user)
 {
-	struct mv_msr_filter *filter, *old;
-	struct kvm_msr_filter *user;
+	struct mv_msr_filter *filter = make_filter(user), *old;
 
-	/* Too much for the stack. */
-	user = memdup_user(arg, sizeof(*user));
-	if (IS_ERR(user))
-		return PTR_ERR(user);
-	filter = make_filter(user);
 	kfree(user);
 	if (IS_ERR(filter))
 		return PTR_ERR(filter);
@@ -190,6 +185,52 @@ long mv_set_msr_filter(struct mv_vm *vm, const struct kvm_msr_filter __user *arg
 	synchronize_srcu_expedited(&vm->srcu);
 	free_filter(old);
 	return 0;
+}
+
+long mv_set_msr_filter(struct mv_vm *vm, const struct kvm_msr_filter __user *arg)
+{
+	/* Too much for the stack. */
+	struct kvm_msr_filter *user = memdup_user(arg, sizeof(*user));
+
+	return IS_ERR(user) ? PTR_ERR(user) : set_filter(vm, user);
+}
+
+/* struct kvm_msr_filter as a 32-bit process has it. */
+struct msr_filter32 {
+	u32 flags;
+	struct {
+		u32 flags, nmsrs, base;
+		u32 bitmap; /* a pointer */
+	} ranges[KVM_MSR_FILTER_MAX_RANGES];
+};
+
+#define KVM_X86_SET_MSR_FILTER32 _IOW(KVMIO, 0xc6, struct msr_filter32)
+
+/* -ENOIOCTLCMD: @nr, of a 32-bit process, is another ioctl. */
+long mv_set_msr_filter32(struct mv_vm *vm, unsigned int nr, const void __user *arg)
+{
+	struct kvm_msr_filter *user;
+	struct msr_filter32 *user32;
+	int i;
+
+	if (nr != KVM_X86_SET_MSR_FILTER32)
+		return -ENOIOCTLCMD;
+	user32 = memdup_user(arg, sizeof(*user32));
+	if (IS_ERR(user32))
+		return PTR_ERR(user32);
+	user = kzalloc(sizeof(*user), GFP_KERNEL_ACCOUNT);
+	if (user) {
+		user->flags = user32->flags;
+		for (i = 0; i < ARRAY_SIZE(user->ranges); i++)
+			user->ranges[i] = (struct kvm_msr_filter_range) {
+				.flags = user32->ranges[i].flags,
+				.nmsrs = user32->ranges[i].nmsrs,
+				.base = user32->ranges[i].base,
+				.bitmap = (u8 *)(unsigned long)user32->ranges[i].bitmap,
+			};
+	}
+	kfree(user32);
+	return user ? set_filter(vm, user) : -ENOMEM;
 }
 
 void mv_free_msr_filter(struct mv_vm *vm)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* The virtual machine: its descriptor, its ioctls, its lifetime. */
 #include <linux/anon_inodes.h>
+#include <linux/compat.h>
 #include <linux/cpu.h>
 #include <linux/fs.h>
 #include <linux/sched/mm.h>
@@ -356,12 +357,19 @@ static long set_user_memory_region(struct mv_vm *vm,
 	return mv_set_memory_region(vm, &region);
 }
 
+/* A 32-bit process leaves the upper half of a pointer in a structure as it finds it. */
+static void __user *user_pointer(void __user *p)
+{
+	return in_compat_syscall() ? (void __user *)(unsigned long)(u32)(unsigned long)p : p;
+}
+
 static long get_dirty_log(struct mv_vm *vm, const struct kvm_dirty_log __user *arg)
 {
 	struct kvm_dirty_log log;
 
 	if (copy_from_user(&log, arg, sizeof(log)))
 		return -EFAULT;
+	log.dirty_bitmap = user_pointer(log.dirty_bitmap);
 	return mv_get_dirty_log(vm, &log);
 }
 
@@ -371,6 +379,7 @@ static long clear_dirty_log(struct mv_vm *vm, const struct kvm_clear_dirty_log _
 
 	if (copy_from_user(&log, arg, sizeof(log)))
 		return -EFAULT;
+	log.dirty_bitmap = user_pointer(log.dirty_bitmap);
 	return mv_clear_dirty_log(vm, &log);
 }
 
@@ -428,6 +437,19 @@ static long vm_ioctl(struct file *file, unsigned int nr, unsigned long arg)
 	}
 }
 
+/* Of a 32-bit process: all structures but one have the same layout for it. */
+static long vm_ioctl32(struct file *file, unsigned int nr, unsigned long arg)
+{
+	struct mv_vm *vm = file->private_data;
+	long r;
+
+	arg = (u32)arg;
+	if (current->mm != vm->mm)
+		return -EIO;
+	r = mv_set_msr_filter32(vm, nr, (void __user *)arg);
+	return r == -ENOIOCTLCMD ? vm_ioctl(file, nr, arg) : r;
+}
+
 static int vm_release(struct inode *inode, struct file *file)
 {
 	mv_irqfd_release_vm(file->private_data);
@@ -439,7 +461,7 @@ static const struct file_operations vm_fops = {
 	.owner = THIS_MODULE,
 	.release = vm_release,
 	.unlocked_ioctl = vm_ioctl,
-	.compat_ioctl = compat_ptr_ioctl,
+	.compat_ioctl = vm_ioctl32,
 	.llseek = noop_llseek,
 };
 
