@@ -194,6 +194,8 @@ static inline bool mv_64bit_mode(struct mv_vcpu *vcpu)
 /* In real mode the CPL is 0. */
 static inline u8 mv_cpl(struct mv_vcpu *vcpu)
 {
+	if (!mv_cr0_has(vcpu, X86_CR0_PE))
+		return 0;
 	return (mv_call(code_rights)(vcpu) & MV_SEG_DPL) >> MV_SEG_DPL_SHIFT;
 }
 

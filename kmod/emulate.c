@@ -132,7 +132,7 @@ static int op_cmpxchg(struct mv_emul *e, u64 la, const void *old, const void *ne
 	if (!mmio) {
 		r = mv_cmpxchg_guest(vcpu->vm, gpa, &expected, replacement, len);
 		if (r >= 0)
-			return r ? MV_EMUL_REP : MV_EMUL_OK;
+			return r ? MV_EMUL_RETRY : MV_EMUL_OK;
 	}
 	return op_write(e, la, new, len);
 }
@@ -285,15 +285,32 @@ static int mmio_to_user(struct mv_vcpu *vcpu, int n, bool write)
 	return 0;
 }
 
-/* Posted writes: the instruction is over; userspace sees them one at a time. */
+/*
+ * The registers are committed: userspace sees what was posted, an output or writes, one at a time,
+ * and after that a debugger the step that is over. A step is also an iteration with RFLAGS.TF.
+ */
 static int complete_writes(struct mv_vcpu *vcpu)
 {
 	struct mv_mmio *m = &vcpu->mmio;
 
-	if (m->next == m->nr)
-		return 1;
-	vcpu->complete = complete_writes;
-	return mmio_to_user(vcpu, m->next++, true);
+	if (vcpu->pio.to_user || m->next < m->nr)
+		vcpu->complete = complete_writes;
+	if (vcpu->pio.to_user) {
+		vcpu->pio.to_user = false;
+		return 0;
+	}
+	if (m->next < m->nr)
+		return mmio_to_user(vcpu, m->next++, true);
+	return m->insn_over ? mv_insn_done(vcpu) : 1;
+}
+
+/* A debugger may have begun or ended to step while userspace had the word. */
+static int resume(struct mv_vcpu *vcpu)
+{
+	struct mv_emul *e = &vcpu->emul;
+
+	e->rflags = (e->rflags & ~(u64)X86_EFLAGS_TF) | (mv_rflags(vcpu) & X86_EFLAGS_TF);
+	return go_on(vcpu);
 }
 
 static int complete_mmio_read(struct mv_vcpu *vcpu)
@@ -302,24 +319,22 @@ static int complete_mmio_read(struct mv_vcpu *vcpu)
 
 	memcpy(&data, vcpu->run->mmio.data, vcpu->mmio.frag[0].len);
 	mv_emul_complete_read(&vcpu->emul, data);
-	return go_on(vcpu);
+	return resume(vcpu);
 }
 
 static int complete_string_in(struct mv_vcpu *vcpu)
 {
 	vcpu->pio.answered = true;
-	return go_on(vcpu);
+	return resume(vcpu);
 }
 
-/* The registers after MV_EMUL_OK and MV_EMUL_REP; then what was posted, in order. */
 static int commit(struct mv_vcpu *vcpu, bool insn_over)
 {
 	mv_write_rip(vcpu, vcpu->emul.rip);
 	if (vcpu->emul.rflags != mv_rflags(vcpu))
 		mv_write_rflags(vcpu, vcpu->emul.rflags);
-	if (insn_over && !mv_insn_done(vcpu))
-		return 0;
-	return vcpu->pio.to_user ? 0 : complete_writes(vcpu);
+	vcpu->mmio.insn_over = insn_over;
+	return complete_writes(vcpu);
 }
 
 static int raise_fault(struct mv_vcpu *vcpu)
@@ -333,14 +348,6 @@ static int raise_fault(struct mv_vcpu *vcpu)
 	else
 		mv_queue_exception(vcpu, exc->vector);
 	return 1;
-}
-
-/* An instruction that is not emulated. A guest's own user must not end the guest by it. */
-static int give_up(struct mv_vcpu *vcpu)
-{
-	if (vcpu->emul.cpl && !vcpu->vm->exit_on_emulation_failure)
-		return mv_inject_ud(vcpu);
-	return mv_internal_error(vcpu, KVM_INTERNAL_ERROR_EMULATION);
 }
 
 /* Begin, or resume when userspace has answered. */
@@ -360,7 +367,9 @@ static int go_on(struct mv_vcpu *vcpu)
 	case MV_EMUL_OK:
 		return commit(vcpu, true);
 	case MV_EMUL_REP:
-		return commit(vcpu, false);
+		return commit(vcpu, e->rflags & X86_EFLAGS_TF);
+	case MV_EMUL_RETRY:
+		return 1;
 	case MV_EMUL_IO:
 		if (vcpu->pio.to_user) {
 			vcpu->complete = complete_string_in;
@@ -371,7 +380,7 @@ static int go_on(struct mv_vcpu *vcpu)
 	case MV_EMUL_FAULT:
 		return raise_fault(vcpu);
 	default:
-		return give_up(vcpu);
+		return mv_not_emulated(vcpu);
 	}
 }
 
@@ -384,7 +393,7 @@ int mv_emulate_mmio(struct mv_vcpu *vcpu)
 	start(vcpu);
 	/* Page tables, or code, where there is no memory. */
 	if (exit->fault.in_walk || (exit->fault.access & MV_ACCESS_EXEC))
-		return give_up(vcpu);
+		return mv_not_emulated(vcpu);
 	e->gpa_valid = true;
 	e->gpa_write = exit->fault.access & MV_ACCESS_WRITE;
 	e->gpa = exit->fault.gpa;

@@ -44,7 +44,7 @@ int mv_skip_insn(struct mv_vcpu *vcpu)
 	unsigned int len = vcpu->exit.insn_len ?: mv_call(skip_len)(vcpu);
 
 	if (unlikely(!len))
-		return mv_internal_error(vcpu, KVM_INTERNAL_ERROR_EMULATION);
+		return mv_not_emulated(vcpu);
 	move_rip(vcpu, len);
 	return insn_done(vcpu);
 }
@@ -90,6 +90,14 @@ int mv_internal_error(struct mv_vcpu *vcpu, u32 suberror)
 		run->internal.data[2] = vcpu->exit.fault.gpa;
 	run->internal.data[3] = vcpu->cpu;
 	return 0;
+}
+
+/* An instruction that is not emulated. A guest's own user must not end the guest by it. */
+int mv_not_emulated(struct mv_vcpu *vcpu)
+{
+	if (mv_cpl(vcpu) && !vcpu->vm->exit_on_emulation_failure)
+		return mv_inject_ud(vcpu);
+	return mv_internal_error(vcpu, KVM_INTERNAL_ERROR_EMULATION);
 }
 
 /* ---- exits that nothing is done for, beyond having left the guest ---- */
@@ -198,11 +206,12 @@ static int handle_hlt(struct mv_vcpu *vcpu)
 {
 	int r = mv_skip_insn(vcpu);
 
-	if (r <= 0)
+	/* A debugger that steps over it finds the guest halted. */
+	if (r <= 0 && vcpu->run->exit_reason != KVM_EXIT_DEBUG)
 		return r;
 	if (vcpu->lapic) {
 		vcpu->mp_state = KVM_MP_STATE_HALTED;
-		return 1;
+		return r;
 	}
 	vcpu->run->exit_reason = KVM_EXIT_HLT;
 	return 0;
@@ -489,12 +498,27 @@ static int handle_log_full(struct mv_vcpu *vcpu)
 	return 1;
 }
 
+/*
+ * The stack or the tables of an event in delivery cannot be emulated. A program below CPL 0 may
+ * come here by itself, with INT n or a fault whose gate leads to conforming code, on the stack that
+ * it has chosen: the event becomes #UD. Where that fails too, the guest's kernel is at fault.
+ */
+static int delivery_failed(struct mv_vcpu *vcpu)
+{
+	struct mv_pending *p = &vcpu->pending;
+
+	if (!mv_cpl(vcpu) || vcpu->vm->exit_on_emulation_failure || p->nmi_injected ||
+	    (p->irq_injected && !p->irq_soft) ||
+	    (p->exc_injected && (p->exc_vector == UD_VECTOR || p->exc_vector == DF_VECTOR)))
+		return mv_internal_error(vcpu, KVM_INTERNAL_ERROR_DELIVERY_EV);
+	p->irq_injected = false;
+	p->exc_injected = false;
+	return mv_inject_ud(vcpu);
+}
+
 static int emulate_access(struct mv_vcpu *vcpu)
 {
-	/* The stack or the tables of an event in delivery cannot be emulated. */
-	if (vcpu->pending.any)
-		return mv_internal_error(vcpu, KVM_INTERNAL_ERROR_DELIVERY_EV);
-	return mv_emulate_mmio(vcpu);
+	return vcpu->pending.any ? delivery_failed(vcpu) : mv_emulate_mmio(vcpu);
 }
 
 static int handle_page_fault(struct mv_vcpu *vcpu)

@@ -288,6 +288,7 @@ struct mv_vcpu {
 	unsigned long bus_index[MV_NR_BUSES]; /* of the range that an access has led to last */
 	struct mv_mmio {
 		u8 nr, next; /* fragments queued, and given to userspace so far */
+		bool insn_over; /* after them */
 		struct {
 			gpa_t gpa;
 			u64 data;
@@ -627,6 +628,7 @@ int mv_skip_insn(struct mv_vcpu *vcpu); /* RIP past it; returns as a handler doe
 int mv_emulate_mmio(struct mv_vcpu *vcpu); /* emulate.c: exit.fault is an MMIO access */
 int mv_internal_error(struct mv_vcpu *vcpu, u32 suberror);
 int mv_task_switch(struct mv_vcpu *vcpu); /* task.c */
+int mv_not_emulated(struct mv_vcpu *vcpu); /* #UD, or at CPL 0 an internal error */
 
 int mv_emulate_string_io(struct mv_vcpu *vcpu); /* emulate.c: exit.io is INS or OUTS */
 int mv_pio_to_user(struct mv_vcpu *vcpu, u16 port, u8 size, bool in, u32 count);

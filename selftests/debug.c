@@ -82,6 +82,127 @@ TEST(single_step_stops_after_each_instruction)
 	EXPECT_EQ(0, vcpu_regs(vcpu).rflags & 0x100);
 }
 
+GUEST_ASM(to_userspace, "64",
+	  "mov %eax, (%rdi)\n"		/* 0: MMIO */
+	  "nop\n"			/* 2 */
+	  "outsb\n"			/* 3 */
+	  "nop\n"			/* 4 */
+	  "rep outsb\n"			/* 5: two of them */
+	  "mov $1, %ecx\n"		/* 7 */
+	  "rep stosl\n"			/* c */
+	  "hlt\n");			/* e */
+
+/* By the debugger, or with the guest's own flag by its handler. */
+TEST(single_step_over_what_goes_to_userspace)
+{
+	static const struct {
+		u32 reason, offset;
+	} expected[] = {
+		{ KVM_EXIT_MMIO, 2 }, { KVM_EXIT_DEBUG, 2 }, { KVM_EXIT_DEBUG, 3 },
+		{ KVM_EXIT_IO, 4 }, { KVM_EXIT_DEBUG, 4 }, { KVM_EXIT_DEBUG, 5 },
+		{ KVM_EXIT_IO, 5 }, { KVM_EXIT_DEBUG, 5 }, { KVM_EXIT_IO, 7 }, { KVM_EXIT_DEBUG, 7 },
+		{ KVM_EXIT_DEBUG, 0xc }, { KVM_EXIT_MMIO, 0xe }, { KVM_EXIT_DEBUG, 0xe },
+		{ KVM_EXIT_HLT, 0xf },
+	};
+	struct kvm_regs regs = {
+		.rip = GPA_CODE, .rflags = 2, .rsp = GPA_STACKS + STACK_SIZE,
+		.rdi = GPA_MMIO, .rsi = GPA_FREE, .rdx = 0x10, .rcx = 2,
+	};
+	struct vcpu *vcpu;
+
+	NEED_GUEST_DEBUG();
+	if (on_bochs())
+		SKIP(return, "Bochs traps before the first instruction of an entry with TF");
+	if (!is_minivirt())
+		SKIP(return, "KVM loses the steps");
+	vcpu = vcpu_add_asm(vm_create(), to_userspace, to_userspace_end);
+	vcpu_set_regs(vcpu, &regs);
+	set_debug(vcpu, KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_SINGLESTEP, 0, 0);
+	for (int i = 0; i < ARRAY_SIZE(expected); i++) {
+		RUN_TO(vcpu, expected[i].reason);
+		EXPECT_EQ(GPA_CODE + expected[i].offset, vcpu_regs(vcpu).rip)
+			TH_LOG("exit %d", i);
+	}
+}
+
+GUEST_ASM(read_and_write, "64",
+	  "add %eax, (%rdi)\n"		/* 0 */
+	  "nop\n"			/* 2 */
+	  "outsb\n"			/* 3 */
+	  "nop\n"			/* 4 */
+	  "hlt\n");			/* 5 */
+
+TEST(single_step_from_the_middle_of_an_instruction)
+{
+	struct kvm_regs regs = {
+		.rip = GPA_CODE, .rflags = 2, .rsp = GPA_STACKS + STACK_SIZE,
+		.rdi = GPA_MMIO, .rsi = GPA_FREE, .rdx = 0x10,
+	};
+	struct vcpu *vcpu;
+
+	NEED_GUEST_DEBUG();
+	if (!is_minivirt())
+		SKIP(return, "KVM loses the step");
+	vcpu = vcpu_add_asm(vm_create(), read_and_write, read_and_write_end);
+	vcpu_set_regs(vcpu, &regs);
+	RUN_TO(vcpu, KVM_EXIT_MMIO);
+	EXPECT_EQ(0, vcpu->run->mmio.is_write);
+	set_debug(vcpu, KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_SINGLESTEP, 0, 0);
+	RUN_TO(vcpu, KVM_EXIT_MMIO);
+	EXPECT_EQ(1, vcpu->run->mmio.is_write);
+	EXPECT_DEBUG(vcpu, DB, 2);
+	set_debug(vcpu, 0, 0, 0);
+	RUN_TO(vcpu, KVM_EXIT_IO);
+	set_debug(vcpu, KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_SINGLESTEP, 0, 0);
+	EXPECT_DEBUG(vcpu, DB, 4);
+	set_debug(vcpu, 0, 0, 0);
+	RUN_TO(vcpu, KVM_EXIT_HLT);
+	EXPECT_EQ(0, vcpu_regs(vcpu).rflags & 0x100);
+}
+
+static u64 steps[16], nr_steps;
+
+static void note_step(struct ex_frame *frame)
+{
+	steps[nr_steps++ % 16] = frame->rip;
+	if (nr_steps == 8)
+		frame->rflags &= ~0x100ull;
+}
+
+static void step_itself(void)
+{
+	u64 at;
+
+	guest_handlers[DB] = note_step;
+	asm volatile("leaq 1f(%%rip), %[at]\n pushfq\n orl $0x100, (%%rsp)\n popfq\n"
+		     "mov %%eax, (%%rdi)\n"	/* the trap of POPFQ comes behind this */
+		     "1: nop\n outsb\n rep outsb\n nop\n nop\n nop\n nop\n"
+		     : [at] "=&r"(at)
+		     : "D"((u64)GPA_MMIO), "S"((u64)GPA_FREE), "d"(0x10), "c"(2), "a"(0)
+		     : "memory", "cc");
+	GUEST_ASSERT_EQ(steps[0], at);
+	GUEST_ASSERT_EQ(steps[1], at + 1);
+	GUEST_ASSERT_EQ(steps[2], at + 2);
+	GUEST_ASSERT_EQ(steps[3], at + 2);
+	GUEST_ASSERT_EQ(steps[4], at + 4);
+	GUEST_ASSERT_EQ(steps[5], at + 5);
+	GUEST_DONE();
+}
+
+TEST(guest_steps_over_what_goes_to_userspace)
+{
+	static const u32 reasons[] = { KVM_EXIT_MMIO, KVM_EXIT_IO, KVM_EXIT_IO, KVM_EXIT_IO };
+	struct vcpu *vcpu = vcpu_add(vm_create(), step_itself);
+
+	if (on_bochs())
+		SKIP(return, "Bochs traps before the first instruction of an entry with TF");
+	if (!is_minivirt())
+		SKIP(return, "KVM loses the steps");
+	for (int i = 0; i < ARRAY_SIZE(reasons); i++)
+		RUN_TO(vcpu, reasons[i]);
+	RUN_DONE(vcpu);
+}
+
 TEST(int3_is_the_debuggers_when_it_asks)
 {
 	struct vcpu *vcpu;

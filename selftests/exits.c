@@ -389,6 +389,75 @@ TEST(execution_without_memory_is_internal_error)
 	EXPECT_EQ(KVM_INTERNAL_ERROR_EMULATION, vcpu->run->internal.suberror);
 }
 
+static void users_faults(void)
+{
+	u64 vec;
+
+	/* Code where there is no memory */
+	asm volatile("leaq 771f(%%rip), %%r11\n movl %[magic], %%r10d\n jmp *%[mmio]\n"
+		     "771: movq %%r10, %[vec]"
+		     : [vec] "=r"(vec)
+		     : [magic] "i"(TRY_MAGIC), [mmio] "r"((u64)GPA_MMIO)
+		     : "r9", "r10", "r11", "memory");
+	GUEST_SYNC(vec);
+	/* A gate to conforming code leaves the user on its stack: where there is no memory either. */
+	asm volatile("leaq 771f(%%rip), %%r11\n movl %[magic], %%r10d\n movq %%rsp, %%rbx\n"
+		     "movq %[mmio], %%rsp\n int $0x50\n"
+		     "771: movq %%rbx, %%rsp\n movq %%r10, %[vec]"
+		     : [vec] "=&r"(vec)
+		     : [magic] "i"(TRY_MAGIC), [mmio] "r"((u64)GPA_MMIO + 0x100)
+		     : "rbx", "r9", "r10", "r11", "memory");
+	GUEST_SYNC(vec);
+	GUEST_DONE();
+}
+
+#define SEL_CONFORMING 0x48
+
+static void enter_users_faults(void)
+{
+	volatile u64 *gate = (u64 *)GPA_IDT + 2 * 0x50;
+
+	((volatile u64 *)GPA_GDT)[SEL_CONFORMING / 8] = 0x00af9f000000ffff;
+	*gate = (*gate & ~0xffff0000ull) | SEL_CONFORMING << 16;
+	enter_user(users_faults);
+}
+
+TEST(no_program_of_user_mode_ends_the_guest)
+{
+	struct vcpu *vcpu = vcpu_add(vm_create(), enter_users_faults);
+
+	if (!is_minivirt())
+		SKIP(return, "KVM gives up");
+	EXPECT_EQ(UD, RUN_SYNC(vcpu));
+	EXPECT_EQ(UD, RUN_SYNC(vcpu));
+	RUN_DONE(vcpu);
+}
+
+static void misaligned(void)
+{
+	u64 error;
+
+	asm volatile("pushfq; orl $0x40000, (%%rsp); popfq" : : : "memory", "cc");
+	GUEST_SYNC(TRY_ERR(error, "movl 1(%[p]), %%r9d", [p] "r"((u64)GPA_FREE)));
+	GUEST_DONE();
+}
+
+static void enter_misaligned(void)
+{
+	enter_user(misaligned);
+}
+
+/* Whether or not the host has the processor detect split locks. */
+TEST(alignment_checks_are_the_guests_own)
+{
+	struct vcpu *vcpu = vcpu_add(vm_create(), enter_misaligned);
+
+	if (on_tcg())
+		SKIP(return, "TCG does not check the alignment");
+	EXPECT_EQ(AC, RUN_SYNC(vcpu));
+	RUN_DONE(vcpu);
+}
+
 TEST(invalid_guest_state_is_fail_entry)
 {
 	struct vm *vm = vm_create();

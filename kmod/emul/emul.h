@@ -15,8 +15,9 @@ struct mv_emul;
 /* What the emulator's functions and its ops return. */
 enum mv_emul_result {
 	MV_EMUL_OK	= 0,	/* done; for an instruction: committed */
-	MV_EMUL_REP	= 1,	/* RIP stays, perhaps with progress: re-enter the guest */
+	MV_EMUL_REP	= 1,	/* iterations are done, others not: re-enter the guest at RIP */
 	MV_EMUL_POSTED	= 2,	/* ops only: a write accepted, to be shown to userspace at commit */
+	MV_EMUL_RETRY	= 3,	/* nothing is done, as another vCPU was quicker: re-enter the guest */
 	MV_EMUL_IO	= -1,	/* userspace has to answer a read; then run the instruction again */
 	MV_EMUL_FAULT	= -2,	/* inject mv_emul.exception */
 	MV_EMUL_UNKNOWN	= -3,	/* KVM_EXIT_INTERNAL_ERROR with mv_emul.insn */
@@ -70,8 +71,8 @@ enum mv_emul_seg {
  *	which sees it after the commit; there are at most MV_EMUL_WRITES_MAX in an instruction.
  *	The queue is dropped when the instruction ends in a negative result.
  * @check_write: MV_EMUL_OK if a write to the page of @la would not fault.
- * @cmpxchg: Atomically replaces @len (1, 2, 4, 8 or 16) bytes by @new if they are @old;
- *	MV_EMUL_REP if they are not. On MMIO it is a write of @new; one of 16 bytes counts
+ * @cmpxchg: Atomically replaces @len (1, 2, 4, 8 or 16) bytes, which are in one cache line, by
+ *	@new if they are @old; MV_EMUL_RETRY if they are not. On MMIO it is a write of @new; one of 16 bytes counts
  *	as two posted writes.
  * @pio_in: Reads @count units of @size bytes from @port to pio_data, or MV_EMUL_IO, and is then
  *	called again with the same arguments. Data that were not asked for again because the

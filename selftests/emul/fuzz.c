@@ -66,10 +66,10 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 		ret = machine_step(&m);
 		if (ret == MV_EMUL_IO)
 			machine_answer(&m);
-		else if (ret == MV_EMUL_REP)
+		else if (ret == MV_EMUL_REP || ret == MV_EMUL_RETRY)
 			mv_emul_start(&m.e);
 		require(nr_steps++ < 1000, "an instruction ends");
-	} while (ret == MV_EMUL_IO || ret == MV_EMUL_REP);
+	} while (ret == MV_EMUL_IO || ret == MV_EMUL_REP || ret == MV_EMUL_RETRY);
 
 	require(ret == MV_EMUL_OK || ret == MV_EMUL_FAULT || ret == MV_EMUL_UNKNOWN,
 		"results are those of an instruction");

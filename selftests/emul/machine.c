@@ -123,7 +123,7 @@ static int op_cmpxchg(struct mv_emul *e, u64 la, const void *old, const void *ne
 	if (m->contended)
 		mem[0]++;
 	if (memcmp(mem, old, len))
-		return MV_EMUL_REP;
+		return MV_EMUL_RETRY;
 	memcpy(mem, new, len);
 	return MV_EMUL_OK;
 }

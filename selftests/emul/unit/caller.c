@@ -60,7 +60,7 @@ static void retries_when_a_locked_operation_is_contended(void)
 	START(MV_MODE_LONG64, 0xf0, 0x01, 0x03);		/* lock add %eax, (%rbx) */
 	m->gpr[MV_RAX] = 1;
 	m->contended = true;
-	EXPECT_EQ(machine_step(m), MV_EMUL_REP);
+	EXPECT_EQ(machine_step(m), MV_EMUL_RETRY);
 	EXPECT_EQ(m->e.rip, 0x1000);
 	EXPECT_EQ(m->e.rflags, 2);
 	m->contended = false;
