@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* One dispatch table over the exits of both vendors. */
 #include <linux/percpu.h>
+#include <asm/cpu.h>
 #include <asm/debugreg.h>
 
 #include "backend.h"
@@ -154,6 +155,29 @@ static int handle_nmi_window(struct mv_vcpu *vcpu)
 
 /* ---- exceptions ---- */
 
+/*
+ * #AC is the guest's own at CPL 3 with CR0.AM and RFLAGS.AC (SDM vol. 3A, 6.15, "Interrupt 17").
+ * Any other is of a split lock, that the host makes the processor detect: by its policy the guest
+ * goes on, undetected for a while, or this thread gets SIGBUS.
+ */
+static int handle_alignment_check(struct mv_vcpu *vcpu)
+{
+	struct kvm_run *run = vcpu->run;
+
+	if (!boot_cpu_has(X86_FEATURE_SPLIT_LOCK_DETECT) ||
+	    (mv_cpl(vcpu) == 3 && mv_cr0_has(vcpu, X86_CR0_AM) &&
+	     (mv_rflags(vcpu) & X86_EFLAGS_AC))) {
+		mv_queue_exception_e(vcpu, AC_VECTOR, vcpu->exit.exception.error);
+		return 1;
+	}
+	if (handle_guest_split_lock(mv_rip(vcpu)))
+		return 1;
+	run->exit_reason = KVM_EXIT_EXCEPTION;
+	run->ex.exception = AC_VECTOR;
+	run->ex.error_code = vcpu->exit.exception.error;
+	return 0;
+}
+
 static int handle_exception(struct mv_vcpu *vcpu)
 {
 	struct mv_exit *exit = &vcpu->exit;
@@ -182,6 +206,8 @@ static int handle_exception(struct mv_vcpu *vcpu)
 		return 1;
 	case UD_VECTOR:
 		return mv_hypercall_ud(vcpu);
+	case AC_VECTOR:
+		return handle_alignment_check(vcpu);
 	case PF_VECTOR:
 		mv_queue_page_fault(vcpu, exit->exception.payload, exit->exception.error);
 		return 1;

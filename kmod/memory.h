@@ -53,7 +53,7 @@ void mv_mark_page_dirty(struct mv_vm *vm, struct mv_slot *slot, gfn_t gfn);
 /* Guest-physical copies; take vm->srcu themselves; any length; -EFAULT if not all RAM. */
 int mv_read_guest(struct mv_vm *vm, gpa_t gpa, void *buf, size_t len);
 int mv_write_guest(struct mv_vm *vm, gpa_t gpa, const void *buf, size_t len);
-/* Compare-and-exchange of 1, 2, 4, 8 naturally aligned bytes; 1: other value found (in @old). */
+/* Compare-and-exchange of 1, 2, 4, 8 bytes in a cache line; 1: other value found (in @old). */
 int mv_cmpxchg_guest(struct mv_vm *vm, gpa_t gpa, u64 *old, u64 new, size_t len);
 
 struct mv_walk_fault {

@@ -170,12 +170,13 @@ int mv_emul_write(struct mv_emul *e, u64 la, u64 val, unsigned int len)
 }
 
 /*
- * The write of a locked operation: MV_EMUL_REP if memory has changed since @old was read. A split
- * lock, across a page, is not atomic; one of 16 bytes, aligned, there is not.
+ * The write of a locked operation: MV_EMUL_RETRY if memory has changed since @old was read. A split
+ * lock, across two cache lines, is a plain write: it would stop all processors, and a host that
+ * detects it does not survive an #AC of its own (SDM vol. 3A, 8.1.2.3). 16 bytes are aligned.
  */
 int mv_emul_exchange(struct mv_emul *e, u64 la, const u64 *old, const u64 *new, unsigned int len)
 {
-	if (unlikely(mv_emul_crosses_page(la, len)))
+	if (unlikely((la & (MV_EMUL_LINE - 1)) + len > MV_EMUL_LINE))
 		return mv_emul_write(e, la, *new, len);
 	return posted(e, e->ops->cmpxchg(e, la, old, new, len));
 }

@@ -42,6 +42,7 @@ enum mv_emul_seg {
 #define MV_EMUL_READS_MAX	4	/* CMPS of two operands, each across a page */
 #define MV_EMUL_WRITES_MAX	3	/* an unaligned 16-byte store across a page */
 #define MV_EMUL_PIO_MAX		4096	/* size of the buffer at mv_emul.pio_data */
+#define MV_EMUL_LINE		64	/* bytes of a cache line */
 
 /* Segment attributes, laid out as VMX access rights (SDM vol. 3C, 25.4.1). */
 #define MV_SEG_TYPE_RW		BIT(1)	/* data: writable; code: readable */

@@ -100,9 +100,14 @@ DEFINE_CMPXCHG_USER(u16)
 DEFINE_CMPXCHG_USER(u32)
 DEFINE_CMPXCHG_USER(u64)
 
-/* 0: exchanged; 1: not, *old tells what is there; -EFAULT. */
+/*
+ * 0: exchanged; 1: not, *old tells what is there; -EFAULT. Entries of page tables are aligned,
+ * and the emulator splits no lock: whoever else comes must not either, as #AC kills the host.
+ */
 int mv_cmpxchg_user(void __user *user, u64 *old, u64 new, size_t len)
 {
+	if (((unsigned long)user & (MV_EMUL_LINE - 1)) + len > MV_EMUL_LINE)
+		return -EFAULT;
 	switch (len) {
 	case 1:
 		return cmpxchg_user_u8(user, old, new);

@@ -114,6 +114,9 @@ static int op_cmpxchg(struct mv_emul *e, u64 la, const void *old, const void *ne
 	u8 *mem = m->mem + (la - MEM_LA);
 	int ret = walk(m, la, len, true);
 
+	if ((la & 63) + len > 64)
+		broken("a locked access stays within a cache line", la, len);
+
 	if (ret)
 		return ret;
 	if (is_mmio(m, la)) {

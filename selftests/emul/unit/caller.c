@@ -69,8 +69,47 @@ static void retries_when_a_locked_operation_is_contended(void)
 
 	START(MV_MODE_LONG64, 0x87, 0x03);		/* xchg locks by itself */
 	m->contended = true;
-	EXPECT_EQ(machine_step(m), MV_EMUL_REP);
+	EXPECT_EQ(machine_step(m), MV_EMUL_RETRY);
 	EXPECT_EQ(m->gpr[MV_RAX], 0);
+}
+
+/* machine.c sees to it that op_cmpxchg() is not asked for more than a cache line. */
+static void writes_split_locks_plainly(void)
+{
+	static const unsigned int offsets[] = { 0x3d, 0x7f, 0xffd };	/* the last: across a page */
+	unsigned int i, mmio;
+
+	for (i = 0; i < 2 * ARRAY_SIZE(offsets); i++) {
+		unsigned int at = offsets[i / 2];
+		u64 before;
+
+		mmio = i & 1;
+		START(MV_MODE_LONG64, 0xf0, 0x0f, 0xb1, 0x0b);	/* lock cmpxchg %ecx, (%rbx) */
+		if (mmio)
+			set_mmio(MEM_LA, MEM_SIZE);
+		before = peek(at, 4);
+		m->gpr[MV_RBX] = MEM_LA + at;
+		m->gpr[MV_RAX] = before;
+		m->gpr[MV_RCX] = 0xaabbccdd;
+		EXPECT_EQ(machine_run(m), MV_EMUL_OK);
+		EXPECT_EQ(peek(at, 4), 0xaabbccdd);
+		EXPECT_EQ(!!(m->e.rflags & X86_EFLAGS_ZF), 1);
+
+		START(MV_MODE_LONG64, 0x66, 0x87, 0x0b);	/* xchg %cx, (%rbx) */
+		m->gpr[MV_RBX] = MEM_LA + (at | 3);
+		m->gpr[MV_RCX] = 0x55aa;
+		before = peek(at | 3, 2);
+		EXPECT_EQ(machine_run(m), MV_EMUL_OK);
+		EXPECT_EQ(peek(at | 3, 2), 0x55aa);
+		EXPECT_EQ(m->gpr[MV_RCX], before);
+
+		START(MV_MODE_LONG64, 0xf0, 0x0f, 0xc7, 0x0b);	/* lock cmpxchg8b (%rbx) */
+		m->gpr[MV_RBX] = MEM_LA + at;
+		m->gpr[MV_RAX] = peek(at, 4);
+		m->gpr[MV_RDX] = peek(at + 4, 4);
+		EXPECT_EQ(machine_run(m), MV_EMUL_OK);
+		EXPECT_EQ(peek(at, 8), MEM_LA + at);
+	}
 }
 
 static void gives_the_hint_where_it_fits(void)
@@ -121,6 +160,7 @@ const struct unit_test caller_tests[] = {
 	TEST(asks_fragment_by_fragment),
 	TEST(can_be_given_up_while_it_waits),
 	TEST(retries_when_a_locked_operation_is_contended),
+	TEST(writes_split_locks_plainly),
 	TEST(gives_the_hint_where_it_fits),
 	TEST(clears_the_resume_flag),
 	{}
