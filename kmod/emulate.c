@@ -178,12 +178,126 @@ static void op_get_seg(struct mv_emul *e, unsigned int seg, u64 *base, u32 *limi
 	*attr = mv_backend->get_rights(to_vcpu(e), seg, base, limit);
 }
 
+static u16 op_get_selector(struct mv_emul *e, unsigned int seg)
+{
+	struct kvm_segment s;
+
+	mv_backend->get_seg(to_vcpu(e), seg, &s);
+	return s.selector;
+}
+
+/* The descriptor of @selector, and where its byte with the type is. */
+static int read_descriptor(struct mv_emul *e, u16 selector, u64 *desc, gpa_t *type_gpa)
+{
+	struct mv_vcpu *vcpu = to_vcpu(e);
+	struct mv_walk_fault fault;
+	struct kvm_segment ldt;
+	struct kvm_dtable dt;
+	gpa_t gpa;
+	u64 la;
+
+	mv_backend->get_dt(vcpu, false, &dt);
+	if (selector & 4) {
+		mv_backend->get_seg(vcpu, MV_LDTR, &ldt);
+		dt.base = ldt.base;
+		dt.limit = ldt.unusable ? 0 : min_t(u32, ldt.limit, 0xffff);
+	}
+	if ((selector | 7) > dt.limit)
+		return mv_emul_raise(e, GP_VECTOR, selector & ~3);
+	la = dt.base + (selector & ~7);
+	if (!mv_long_mode(vcpu))
+		la = (u32)la;
+	if (la & 7) /* it may cross a page, and nobody has such a table */
+		return MV_EMUL_UNKNOWN;
+	if (mv_walk(vcpu, la, MV_ACCESS_READ | MV_ACCESS_IMPLICIT, &gpa, &fault))
+		return walk_failed(e, la, &fault);
+	*type_gpa = gpa + 5;
+	return mv_read_guest(vcpu->vm, gpa, desc, 8) ? MV_EMUL_UNKNOWN : MV_EMUL_OK;
+}
+
+/* SDM vol. 3A, 5.6 and vol. 2B, "MOV". The vector, or 0. */
+static unsigned int refuse_segment(struct mv_emul *e, unsigned int seg, u16 selector,
+				   const struct kvm_segment *s)
+{
+	bool code = s->type & 8, writable = (s->type & 10) == 2, conforming = (s->type & 12) == 12;
+	unsigned int rpl = selector & 3;
+
+	if (!s->s)
+		return GP_VECTOR;
+	if (seg == MV_SEG_SS) {
+		if (!writable || rpl != e->cpl || s->dpl != e->cpl)
+			return GP_VECTOR;
+		return s->present ? 0 : SS_VECTOR;
+	}
+	if ((code && !(s->type & 2)) || (!conforming && max_t(u8, rpl, e->cpl) > s->dpl))
+		return GP_VECTOR;
+	return s->present ? 0 : NP_VECTOR;
+}
+
+static int op_load_seg(struct mv_emul *e, unsigned int seg, u16 selector)
+{
+	struct mv_vcpu *vcpu = to_vcpu(e);
+	struct kvm_segment s = { .selector = selector, .unusable = 1 };
+	unsigned int vector;
+	gpa_t type_gpa;
+	u64 desc;
+	u8 type;
+	int r;
+
+	if (e->mode == MV_MODE_REAL || e->mode == MV_MODE_V86) {
+		/* Limit and attributes stay: "big real mode". */
+		mv_backend->get_seg(vcpu, seg, &s);
+		s.selector = selector;
+		s.base = selector << 4;
+	} else if (!(selector & ~3)) {
+		if (seg == MV_SEG_SS && (e->mode != MV_MODE_LONG64 || e->cpl == 3 ||
+					 (selector & 3) != e->cpl))
+			return mv_emul_raise(e, GP_VECTOR, 0);
+		if (seg == MV_SEG_SS && e->cpl)
+			return MV_EMUL_UNKNOWN;
+	} else {
+		r = read_descriptor(e, selector, &desc, &type_gpa);
+		if (r)
+			return r;
+		s = (struct kvm_segment){
+			.base = ((desc >> 16) & 0xffffff) | (u32)(desc >> 32 & 0xff000000),
+			.limit = (desc & 0xffff) | (desc >> 32 & 0xf0000),
+			.selector = selector,
+			.type = desc >> 40 & 15,
+			.s = desc >> 44 & 1,
+			.dpl = desc >> 45 & 3,
+			.present = desc >> 47 & 1,
+			.avl = desc >> 52 & 1,
+			.l = desc >> 53 & 1,
+			.db = desc >> 54 & 1,
+			.g = desc >> 55 & 1,
+		};
+		vector = refuse_segment(e, seg, selector, &s);
+		if (vector)
+			return mv_emul_raise(e, vector, selector & ~3);
+		type = desc >> 40 | 1;
+		if (!(s.type & 1) && mv_write_guest(vcpu->vm, type_gpa, &type, 1))
+			return MV_EMUL_UNKNOWN;
+		s.type |= 1;
+		if (s.g)
+			s.limit = s.limit << 12 | 0xfff;
+	}
+	mv_backend->set_seg(vcpu, seg, &s);
+	vcpu->mmio.mov_ss = seg == MV_SEG_SS;
+	return MV_EMUL_OK;
+}
+
 static u64 op_get_cr(struct mv_emul *e, unsigned int n)
 {
 	return n ? mv_cr4(to_vcpu(e)) : mv_cr0(to_vcpu(e));
 }
 
-static_assert(MV_SEG_ES == (int)MV_ES && MV_SEG_GS == (int)MV_GS);
+static int op_set_cr0(struct mv_emul *e, u64 val)
+{
+	return mv_set_cr0(to_vcpu(e), val) ? mv_emul_raise(e, GP_VECTOR, 0) : MV_EMUL_OK;
+}
+
+static_assert(MV_SEG_ES == (int)MV_ES && MV_SEG_LDTR == (int)MV_LDTR);
 
 /* The guest's vector registers are in the processor while its FPU state is loaded. */
 #define XMM_CASE(n, insn)                         \
@@ -224,6 +338,48 @@ static void op_write_xmm(struct mv_emul *e, unsigned int n, const u64 val[2])
 	fpregs_unlock();
 }
 
+static u16 op_fpu_word(struct mv_emul *e, bool status)
+{
+	u16 word;
+
+	lock_guest_fpu();
+	if (status)
+		asm volatile("fnstsw %0" : "=m"(word));
+	else
+		asm volatile("fnstcw %0" : "=m"(word));
+	fpregs_unlock();
+	return word;
+}
+
+#define MM_STORE(n) "movq %%mm" #n ", (%0)"
+#define MM_LOAD(n) "movq (%0), %%mm" #n
+#define MM_ALL(insn)                                                             \
+	XMM_CASE(0, insn) XMM_CASE(1, insn) XMM_CASE(2, insn) XMM_CASE(3, insn)     \
+	XMM_CASE(4, insn) XMM_CASE(5, insn) XMM_CASE(6, insn) XMM_CASE(7, insn)
+
+static u64 op_read_mm(struct mv_emul *e, unsigned int n)
+{
+	u64 mm, *val = &mm;
+
+	lock_guest_fpu();
+	switch (n) {
+		MM_ALL(MM_STORE)
+	}
+	fpregs_unlock();
+	return mm;
+}
+
+static void op_write_mm(struct mv_emul *e, unsigned int n, u64 mm)
+{
+	u64 *val = &mm;
+
+	lock_guest_fpu();
+	switch (n) {
+		MM_ALL(MM_LOAD)
+	}
+	fpregs_unlock();
+}
+
 static const struct mv_emul_ops mv_emul_ops = {
 	.fetch = op_fetch,
 	.read = op_read,
@@ -233,7 +389,13 @@ static const struct mv_emul_ops mv_emul_ops = {
 	.pio_in = op_pio_in,
 	.pio_out = op_pio_out,
 	.get_seg = op_get_seg,
+	.get_selector = op_get_selector,
+	.load_seg = op_load_seg,
 	.get_cr = op_get_cr,
+	.set_cr0 = op_set_cr0,
+	.fpu_word = op_fpu_word,
+	.read_mm = op_read_mm,
+	.write_mm = op_write_mm,
 	.read_xmm = op_read_xmm,
 	.write_xmm = op_write_xmm,
 };
@@ -266,6 +428,7 @@ static void start(struct mv_vcpu *vcpu)
 	mv_emul_start(e);
 	vcpu->mmio.nr = 0;
 	vcpu->mmio.next = 0;
+	vcpu->mmio.mov_ss = false;
 	vcpu->pio.answered = false;
 }
 
@@ -301,7 +464,14 @@ static int complete_writes(struct mv_vcpu *vcpu)
 	}
 	if (m->next < m->nr)
 		return mmio_to_user(vcpu, m->next++, true);
-	return m->insn_over ? mv_insn_done(vcpu) : 1;
+	if (!m->insn_over)
+		return 1;
+	/* MOV SS and POP SS hold everything back until the next instruction is over. */
+	if (unlikely(m->mov_ss)) {
+		mv_backend->set_int_shadow(vcpu, KVM_X86_SHADOW_INT_MOV_SS);
+		return 1;
+	}
+	return mv_insn_done(vcpu);
 }
 
 /* A debugger may have begun or ended to step while userspace had the word. */

@@ -289,6 +289,7 @@ struct mv_vcpu {
 	struct mv_mmio {
 		u8 nr, next; /* fragments queued, and given to userspace so far */
 		bool insn_over; /* after them */
+		bool mov_ss; /* it has loaded SS */
 		struct {
 			gpa_t gpa;
 			u64 data;

@@ -187,6 +187,120 @@ u64 mv_emul_shift(enum mv_op op, u64 a, unsigned int count, unsigned int size, u
 	return r;
 }
 
+/*
+ * SHLD and SHRD: @count bits of @b move into @a. A count above 16, where these are all, is
+ * undefined; it goes on with @a.
+ */
+u64 mv_emul_double_shift(enum mv_op op, u64 a, u64 b, unsigned int count, unsigned int size,
+			 u64 *rflags)
+{
+	unsigned int bits = size * 8, sign = bits - 1;
+	bool carry;
+	u64 r;
+
+	count &= size == 8 ? 63 : 31;
+	if (!count)
+		return a;
+	if (count > bits) {
+		count -= bits;
+		r = a;
+		a = b;
+		b = r;
+	}
+	if (op == OP_SHLD) {
+		carry = (a >> (bits - count)) & 1;
+		r = (a << count | b >> (bits - count)) & mv_emul_mask(size);
+	} else {
+		carry = (a >> (count - 1)) & 1;
+		r = (a >> count | b << (bits - count)) & mv_emul_mask(size);
+	}
+	*rflags = (*rflags & ~FLAGS_ARITH) | zero_sign_parity(r, size) |
+		  flag(X86_EFLAGS_CF, carry) | flag(X86_EFLAGS_OF, ((a ^ r) >> sign) & 1);
+	return r;
+}
+
+/* @hi:@lo = @lo * @b. CF and OF: the product does not fit @size. */
+void mv_emul_mul(bool sign, u64 *lo, u64 *hi, u64 b, unsigned int size, u64 *rflags)
+{
+	unsigned int bits = size * 8;
+	u64 mask = mv_emul_mask(size), product;
+	bool fits;
+
+	if (size == 8) {
+		if (sign)
+			__asm__("imulq %2" : "+a"(*lo), "=d"(*hi) : "r"(b) : "cc");
+		else
+			__asm__("mulq %2" : "+a"(*lo), "=d"(*hi) : "r"(b) : "cc");
+	} else {
+		product = sign ? mv_emul_sign_extend(*lo, size) * mv_emul_sign_extend(b, size) :
+				 *lo * b;
+		*lo = product & mask;
+		*hi = (product >> bits) & mask;
+	}
+	fits = *hi == (sign && *lo >> (bits - 1) ? mask : 0);
+	*rflags = (*rflags & ~(X86_EFLAGS_CF | X86_EFLAGS_OF)) |
+		  flag(X86_EFLAGS_CF | X86_EFLAGS_OF, !fits);
+}
+
+/* @lo = @hi:@lo / @b, @hi = the remainder. False: #DE. */
+bool mv_emul_div(bool sign, u64 *lo, u64 *hi, u64 b, unsigned int size)
+{
+	unsigned int bits = size * 8;
+	u64 mask = mv_emul_mask(size), quotient, rest;
+	bool negative = sign && *hi >> (bits - 1), minus = sign && b >> (bits - 1);
+
+	if (negative) {
+		*lo = -*lo & mask;
+		*hi = (~*hi + !*lo) & mask;
+	}
+	if (minus)
+		b = -b & mask;
+	if (*hi >= b)
+		return false;
+	if (size == 8) {
+		__asm__("divq %4" : "=a"(quotient), "=d"(rest) : "0"(*lo), "1"(*hi), "r"(b) : "cc");
+	} else {
+		quotient = (*hi << bits | *lo) / b;
+		rest = (*hi << bits | *lo) % b;
+	}
+	minus ^= negative;
+	if (sign && quotient > (mask >> 1) + minus)
+		return false;
+	*lo = (minus ? -quotient : quotient) & mask;
+	*hi = (negative ? -rest : rest) & mask;
+	return true;
+}
+
+/*
+ * BSF and BSR, with @count TZCNT and LZCNT; POPCNT. False: the register stays, but for the upper
+ * half, which the manual leaves undefined.
+ */
+bool mv_emul_scan(enum mv_op op, bool count, u64 src, u64 *dst, unsigned int size, u64 *rflags)
+{
+	unsigned int bits = size * 8;
+
+	if (op == OP_POPCNT) {
+		*rflags = (*rflags & ~FLAGS_ARITH) | flag(X86_EFLAGS_ZF, !src);
+		for (*dst = 0; src; src &= src - 1)
+			++*dst;
+		return true;
+	}
+	if (!count) {
+		*rflags = (*rflags & ~X86_EFLAGS_ZF) | flag(X86_EFLAGS_ZF, !src);
+		if (!src)
+			return false;
+		*dst = op == OP_BSF ? __builtin_ctzll(src) : 63 - __builtin_clzll(src);
+		return true;
+	}
+	if (!src)
+		*dst = bits;
+	else
+		*dst = op == OP_BSF ? __builtin_ctzll(src) : __builtin_clzll(src) + (int)bits - 64;
+	*rflags = (*rflags & ~(X86_EFLAGS_CF | X86_EFLAGS_ZF)) | flag(X86_EFLAGS_CF, !src) |
+		  flag(X86_EFLAGS_ZF, !*dst);
+	return true;
+}
+
 /* The condition in the low four bits of Jcc, SETcc and CMOVcc opcodes. */
 bool mv_emul_condition(unsigned int cc, u64 rflags)
 {

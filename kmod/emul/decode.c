@@ -20,8 +20,8 @@ struct opcode {
 };
 
 enum group {
-	GROUP_1, GROUP_1A, GROUP_2, GROUP_3, GROUP_4, GROUP_5, GROUP_8, GROUP_9, GROUP_11, GROUP_15,
-	NR_GROUPS
+	GROUP_1, GROUP_1A, GROUP_2, GROUP_3, GROUP_4, GROUP_5, GROUP_6, GROUP_7, GROUP_8, GROUP_9,
+	GROUP_11, GROUP_15, GROUP_D9, GROUP_DD, NR_GROUPS
 };
 
 #define LOCKABLE	(F_WRITE | F_LOCKABLE)
@@ -44,6 +44,8 @@ static const struct opcode groups[NR_GROUPS][8] = {
 		[0] = { OP_TEST, FORM_E_I, 0 },
 		[2] = { OP_NOT, FORM_E, LOCKABLE },
 		[3] = { OP_NEG, FORM_E, LOCKABLE },
+		[4] = { OP_MUL, FORM_E, 0 }, [5] = { OP_IMUL, FORM_E, 0 },
+		[6] = { OP_DIV, FORM_E, 0 }, [7] = { OP_IDIV, FORM_E, 0 },
 	},
 	[GROUP_4] = { { OP_INC, 0, LOCKABLE }, { OP_DEC, 0, LOCKABLE } },
 	[GROUP_5] = {
@@ -52,6 +54,12 @@ static const struct opcode groups[NR_GROUPS][8] = {
 		[2] = { OP_CALL, 0, F_D64 },
 		[4] = { OP_JMP, 0, F_D64 },
 		[6] = { OP_PUSH, 0, F_D64 },
+	},
+	[GROUP_6] = { { OP_SLDT, 0, F_WRITE }, { OP_STR, 0, F_WRITE } },
+	[GROUP_7] = {
+		/* VMCALL, XSETBV, MONITOR, RDTSCP, SVM's and others */
+		[0 ... 3] = { OP_SYSTEM }, [5] = { OP_SYSTEM }, [7] = { OP_SYSTEM },
+		[4] = { OP_SMSW, 0, F_WRITE }, [6] = { OP_LMSW, 0, 0 },
 	},
 	[GROUP_8] = {
 		[4] = { OP_BT,  0, 0 },   [5] = { OP_BTS, 0, LOCKABLE },
@@ -63,12 +71,16 @@ static const struct opcode groups[NR_GROUPS][8] = {
 		[6] = { OP_NOP, 0, F_MEM },	/* CLWB, but only with prefix 66 */
 		[7] = { OP_NOP, 0, F_MEM },	/* CLFLUSH, CLFLUSHOPT */
 	},
+	[GROUP_D9] = { [7] = { OP_FNSTCW, 0, F_WRITE } },
+	[GROUP_DD] = { [7] = { OP_FNSTSW, 0, F_WRITE } },
 };
 
 #define M(op, form, flags)	{ OP_##op, FORM_##form, F_MODRM | (flags) }
 #define MG(group, form, flags)	{ OP_GROUPS + GROUP_##group, FORM_##form, F_MODRM | (flags) }
 
 #define PREFIX			{ OP_UNKNOWN, FORM_NONE, F_PREFIX }
+#define PUSH_SREG		{ OP_PUSH_SREG, FORM_NONE, F_NO64 }
+#define POP_SREG		{ OP_POP_SREG, FORM_NONE, F_NO64 }
 
 static const struct opcode one_byte[256] = {
 	[0x00] = M(ADD, E_G, F_BYTE | LOCKABLE), M(ADD, E_G, LOCKABLE),
@@ -87,10 +99,20 @@ static const struct opcode one_byte[256] = {
 		 M(XOR, G_E, F_BYTE), M(XOR, G_E, 0),
 	[0x38] = M(CMP, E_G, F_BYTE), M(CMP, E_G, 0),
 		 M(CMP, G_E, F_BYTE), M(CMP, G_E, 0),
+	[0x06] = PUSH_SREG, POP_SREG, [0x0e] = PUSH_SREG,
+	[0x16] = PUSH_SREG, POP_SREG, [0x1e] = PUSH_SREG, POP_SREG,
 	[0x26] = PREFIX, [0x2e] = PREFIX, [0x36] = PREFIX, [0x3e] = PREFIX,
 	[0x40 ... 0x4f] = PREFIX,			/* REX, only in long mode */
+	[0x50 ... 0x57] = { OP_PUSH, FORM_O, F_D64 },
+	[0x58 ... 0x5f] = { OP_POP, FORM_O, F_D64 },
+	[0x60] = { OP_PUSHA, FORM_NONE, F_NO64 },
+	[0x61] = { OP_POPA, FORM_NONE, F_NO64 },
 	[0x63] = M(MOVSX, G_E, F_SRC32),	/* MOVSXD; ARPL outside long mode */
 	[0x64 ... 0x67] = PREFIX,
+	[0x68] = { OP_PUSH, FORM_I, F_D64 },
+	[0x69] = M(IMUL2, G_E_I, 0),
+	[0x6a] = { OP_PUSH, FORM_IB, F_D64 },
+	[0x6b] = M(IMUL2, G_E_IB, 0),
 	[0x6c] = { OP_INS, FORM_NONE, F_BYTE },
 	[0x6d] = { OP_INS },
 	[0x6e] = { OP_OUTS, FORM_NONE, F_BYTE },
@@ -106,7 +128,12 @@ static const struct opcode one_byte[256] = {
 	[0x89] = M(MOV, E_G, F_WRITE),
 	[0x8a] = M(MOV, G_E, F_BYTE),
 	[0x8b] = M(MOV, G_E, 0),
+	[0x8c] = M(STORE_SREG, NONE, F_SRC16 | F_WRITE),
+	[0x8e] = M(LOAD_SREG, NONE, F_SRC16),
 	[0x8f] = MG(1A, E, F_D64),
+	[0x90] = { OP_SYSTEM },				/* PAUSE */
+	[0x9c] = { OP_PUSHF, FORM_NONE, F_D64 },
+	[0x9d] = { OP_POPF, FORM_NONE, F_D64 },
 	[0xa0] = { OP_MOV, FORM_A_O, F_BYTE },
 	[0xa1] = { OP_MOV, FORM_A_O, 0 },
 	[0xa2] = { OP_MOV, FORM_O_A, F_BYTE | F_WRITE },
@@ -123,21 +150,32 @@ static const struct opcode one_byte[256] = {
 	[0xaf] = { OP_SCAS },
 	[0xc0] = MG(2, E_IB, F_BYTE),
 	[0xc1] = MG(2, E_IB, 0),
+	[0xc2] = { OP_RET, FORM_IW, F_D64 },
+	[0xc3] = { OP_RET, FORM_NONE, F_D64 },
+	[0xc4 ... 0xc5] = M(LOAD_FAR, NONE, F_MEM | F_NO64),	/* or VEX */
 	[0xc6] = MG(11, E_I, F_BYTE),
 	[0xc7] = MG(11, E_I, 0),
+	[0xc8] = { OP_ENTER, FORM_IW_IB, F_D64 },
+	[0xc9] = { OP_LEAVE, FORM_NONE, F_D64 },
+	[0xcc] = { OP_SYSTEM },				/* INT3 */
 	[0xd0] = MG(2, E_1, F_BYTE),
 	[0xd1] = MG(2, E_1, 0),
 	[0xd2] = MG(2, E_CL, F_BYTE),
 	[0xd3] = MG(2, E_CL, 0),
+	[0xd7] = { OP_MOV, FORM_XLAT, F_BYTE },
+	[0xd9] = MG(D9, NONE, F_SRC16 | F_MEM),
+	[0xdd] = MG(DD, NONE, F_SRC16 | F_MEM),
 	[0xe4] = { OP_IN, FORM_IB, F_BYTE },
 	[0xe5] = { OP_IN, FORM_IB },
 	[0xe6] = { OP_OUT, FORM_IB, F_BYTE },
 	[0xe7] = { OP_OUT, FORM_IB },
+	[0xe8] = { OP_CALL, FORM_I, F_D64 },
 	[0xec] = { OP_IN, FORM_NONE, F_BYTE },
 	[0xed] = { OP_IN },
 	[0xee] = { OP_OUT, FORM_NONE, F_BYTE },
 	[0xef] = { OP_OUT },
 	[0xf0] = PREFIX, [0xf2 ... 0xf3] = PREFIX,
+	[0xf4] = { OP_SYSTEM },				/* HLT */
 	[0xf6] = MG(3, NONE, F_BYTE),
 	[0xf7] = MG(3, NONE, 0),
 	[0xfe] = MG(4, E, F_BYTE),
@@ -145,25 +183,46 @@ static const struct opcode one_byte[256] = {
 };
 
 static const struct opcode two_byte[256] = {
+	[0x00] = MG(6, NONE, F_SRC16),
+	[0x01] = MG(7, NONE, F_SRC16),
+	[0x06] = { OP_SYSTEM },				/* CLTS */
+	[0x08 ... 0x09] = { OP_SYSTEM },		/* INVD, WBINVD */
 	[0x0d] = M(NOP, E, F_MEM),			/* PREFETCHW */
 	[0x10 ... 0x11] = M(SSE, NONE, 0),
 	[0x18 ... 0x1f] = M(NOP, E, 0),			/* PREFETCHh, hints, multi-byte NOP */
+	[0x20 ... 0x23] = M(SYSTEM, NONE, F_REG),	/* MOV from and to CR and DR */
 	[0x28 ... 0x29] = M(SSE, NONE, 0),
 	[0x2b] = M(SSE, NONE, 0),
+	[0x30 ... 0x33] = { OP_SYSTEM },		/* WRMSR, RDTSC, RDMSR, RDPMC */
 	[0x40 ... 0x4f] = M(CMOV, G_E, 0),
 	[0x6e ... 0x6f] = M(SSE, NONE, 0),
 	[0x7e ... 0x7f] = M(SSE, NONE, 0),
 	[0x90 ... 0x9f] = M(SETCC, E, F_BYTE | F_WRITE),
+	[0xa0] = { OP_PUSH_SREG, FORM_NONE, F_D64 },
+	[0xa1] = { OP_POP_SREG, FORM_NONE, F_D64 },
+	[0xa2] = { OP_SYSTEM },				/* CPUID */
 	[0xa3] = M(BT, E_G, 0),
+	[0xa4] = M(SHLD, E_G_IB, F_WRITE),
+	[0xa5] = M(SHLD, E_G_CL, F_WRITE),
+	[0xa8] = { OP_PUSH_SREG, FORM_NONE, F_D64 },
+	[0xa9] = { OP_POP_SREG, FORM_NONE, F_D64 },
 	[0xab] = M(BTS, E_G, LOCKABLE),
+	[0xac] = M(SHRD, E_G_IB, F_WRITE),
+	[0xad] = M(SHRD, E_G_CL, F_WRITE),
 	[0xae] = MG(15, E, 0),
+	[0xaf] = M(IMUL2, G_E, 0),
 	[0xb0] = M(CMPXCHG, E_G, F_BYTE | LOCKABLE),
 	[0xb1] = M(CMPXCHG, E_G, LOCKABLE),
+	[0xb2] = M(LOAD_FAR, NONE, F_MEM),		/* LSS */
 	[0xb3] = M(BTR, E_G, LOCKABLE),
+	[0xb4 ... 0xb5] = M(LOAD_FAR, NONE, F_MEM),	/* LFS, LGS */
 	[0xb6] = M(MOV, G_E, F_SRC8),		/* MOVZX */
 	[0xb7] = M(MOV, G_E, F_SRC16),
+	[0xb8] = M(POPCNT, G_E, 0),			/* but only with F3 */
 	[0xba] = MG(8, E_IB, 0),
 	[0xbb] = M(BTC, E_G, LOCKABLE),
+	[0xbc] = M(BSF, G_E, 0),				/* with F3: TZCNT */
+	[0xbd] = M(BSR, G_E, 0),				/* with F3: LZCNT */
 	[0xbe] = M(MOVSX, G_E, F_SRC8),
 	[0xbf] = M(MOVSX, G_E, F_SRC16),
 	[0xc0] = M(XADD, E_G, F_BYTE | LOCKABLE),
@@ -180,8 +239,8 @@ static const struct opcode movbe_load = M(MOVBE, G_E, F_MEM);	/* 0f 38 f0 */
 static const struct opcode movbe_store = M(MOVBE, E_G, F_WRITE | F_MEM);	/* 0f 38 f1 */
 
 /*
- * The moves between memory and an XMM register that leave no old bits in it. A size of 0 stands
- * for 4 or, with REX.W, 8.
+ * The moves between memory and an XMM or MMX register that leave no old bits in it. A size of 0
+ * stands for 4 or, with REX.W, 8.
  */
 static const struct sse {
 	u8 opcode;
@@ -204,14 +263,19 @@ static const struct sse {
 	{ 0x2a, 0x66, 16, F_ALIGN },	/* MOVNTDQA */
 	{ 0x2b, 0x00, 16, F_WRITE | F_ALIGN },	/* MOVNTPS */
 	{ 0x2b, 0x66, 16, F_WRITE | F_ALIGN },	/* MOVNTPD */
-	{ 0x6e, 0x66,  0, 0 },		/* MOVD, MOVQ */
+	{ 0x6e, 0x00,  0, F_MMX },	/* MOVD, MOVQ */
+	{ 0x6e, 0x66,  0, 0 },
+	{ 0x6f, 0x00,  8, F_MMX },	/* MOVQ */
 	{ 0x6f, 0x66, 16, F_ALIGN },	/* MOVDQA */
 	{ 0x6f, 0xf3, 16, 0 },		/* MOVDQU */
-	{ 0x7e, 0x66,  0, F_WRITE },		/* MOVD, MOVQ */
+	{ 0x7e, 0x00,  0, F_WRITE | F_MMX },	/* MOVD, MOVQ */
+	{ 0x7e, 0x66,  0, F_WRITE },
 	{ 0x7e, 0xf3,  8, 0 },		/* MOVQ */
+	{ 0x7f, 0x00,  8, F_WRITE | F_MMX },	/* MOVQ */
 	{ 0x7f, 0x66, 16, F_WRITE | F_ALIGN },	/* MOVDQA */
 	{ 0x7f, 0xf3, 16, F_WRITE },		/* MOVDQU */
 	{ 0xd6, 0x66,  8, F_WRITE },		/* MOVQ */
+	{ 0xe7, 0x00,  8, F_WRITE | F_MMX },	/* MOVNTQ */
 	{ 0xe7, 0x66, 16, F_WRITE | F_ALIGN },	/* MOVNTDQ */
 };
 
@@ -430,7 +494,7 @@ static __always_inline const u8 *decode_modrm(struct mv_emul *e, const u8 *p)
 	if (d->flags & F_D64 && e->mode == MV_MODE_LONG64 && d->opsize == 4)
 		d->opsize = 8;
 
-	if (modrm >> 6 == 3) {
+	if (modrm >> 6 == 3 || d->flags & F_REG) {
 		d->rm = (modrm & 7) | (d->rex & REX_B ? 8 : 0);
 		return p + 1;
 	}
@@ -441,18 +505,34 @@ static __always_inline const u8 *decode_modrm(struct mv_emul *e, const u8 *p)
 	return p;
 }
 
-static noinline const u8 *decode_no_modrm(struct mv_insn *d, const u8 *p)
+static noinline const u8 *decode_no_modrm(struct mv_emul *e, const u8 *p)
 {
+	struct mv_insn *d = &e->d;
+
 	if (d->seg == MV_SEG_NONE)
 		d->seg = MV_SEG_DS;
-	if (d->form != FORM_A_O && d->form != FORM_O_A)
-		return p;
+	if (d->flags & F_D64 && e->mode == MV_MODE_LONG64 && d->opsize == 4)
+		d->opsize = 8;
 
-	/* MOV between the accumulator and an absolute offset, as a MOV with ModRM. */
-	d->form = d->form == FORM_A_O ? FORM_G_E : FORM_E_G;
+	switch (d->form) {
+	case FORM_O:
+		d->form = FORM_E;
+		d->rm = (d->opcode & 7) | (d->rex & REX_B ? 8 : 0);
+		return p;
+	case FORM_XLAT:		/* as a MOV with ModRM */
+		d->ea = e->gpr[MV_RBX] + (u8)e->gpr[MV_RAX];
+		break;
+	case FORM_A_O:
+	case FORM_O_A:		/* likewise */
+		p = decode_value(p, d->addrsize, &d->ea);
+		break;
+	default:
+		return p;
+	}
+	d->form = d->form == FORM_O_A ? FORM_E_G : FORM_G_E;
 	d->reg = MV_RAX;
 	d->mem = true;
-	return decode_value(p, d->addrsize, &d->ea);
+	return p;
 }
 
 static noinline const u8 *decode_immediate(struct mv_emul *e, const u8 *p)
@@ -461,11 +541,21 @@ static noinline const u8 *decode_immediate(struct mv_emul *e, const u8 *p)
 
 	switch (d->form) {
 	case FORM_E_I:
+	case FORM_G_E_I:
+	case FORM_I:
 		return decode_value(p, d->opsize > 4 ? 4 : d->opsize, &d->imm);
+	case FORM_IW:
+	case FORM_IW_IB:
+		p = decode_value(p, 2, &d->imm);
+		d->imm = (u16)d->imm;
+		if (d->form == FORM_IW_IB)
+			d->reg = *p++ & 31;
+		return p;
 	case FORM_E_1:
 		d->imm = 1;
 		return p;
 	case FORM_E_CL:
+	case FORM_E_G_CL:
 		d->imm = e->gpr[MV_RCX] & 0xff;
 		return p;
 	default:
@@ -511,6 +601,8 @@ static noinline bool is_unknown(struct mv_emul *e)
 	struct mv_insn *d = &e->d;
 
 	if (d->flags & F_MEM && !d->mem)
+		return true;
+	if (d->flags & F_NO64 && e->mode == MV_MODE_LONG64)
 		return true;
 	if (d->flags & F_NP && (d->rep || d->opsize_prefix))
 		return true;
@@ -566,7 +658,7 @@ static int decode(struct mv_emul *e)
 	*d = (struct mv_insn) { .seg = MV_SEG_NONE };
 	p = decode_prefixes(e, e->insn);
 	p = decode_opcode(d, p);
-	p = d->flags & F_MODRM ? decode_modrm(e, p) : decode_no_modrm(d, p);
+	p = d->flags & F_MODRM ? decode_modrm(e, p) : decode_no_modrm(e, p);
 	if (d->flags & F_BYTE)
 		d->opsize = 1;
 	d->memsize = d->opsize;
@@ -578,9 +670,10 @@ static int decode(struct mv_emul *e)
 
 	if (d->op >= OP_INS)
 		decode_port(e);
-	if (d->op == OP_UNKNOWN || (d->op == OP_SSE && !decode_sse(d)))
+	if (d->op == OP_UNKNOWN || (d->op == OP_SSE && !decode_sse(d)) ||
+	    (d->op == OP_POPCNT && d->rep != 0xf3))
 		return MV_EMUL_UNKNOWN;
-	if ((d->flags & (F_MEM | F_NP | F_SRC32) || d->op >= OP_INS) && is_unknown(e))
+	if ((d->flags & (F_MEM | F_NP | F_SRC32 | F_NO64) || d->op >= OP_INS) && is_unknown(e))
 		return MV_EMUL_UNKNOWN;
 	if (d->lock && !(d->flags & F_LOCKABLE && d->mem))
 		return mv_emul_raise(e, VEC_UD, 0);

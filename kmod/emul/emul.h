@@ -17,7 +17,7 @@ enum mv_emul_result {
 	MV_EMUL_OK	= 0,	/* done; for an instruction: committed */
 	MV_EMUL_REP	= 1,	/* iterations are done, others not: re-enter the guest at RIP */
 	MV_EMUL_POSTED	= 2,	/* ops only: a write accepted, to be shown to userspace at commit */
-	MV_EMUL_RETRY	= 3,	/* nothing is done, as another vCPU was quicker: re-enter the guest */
+	MV_EMUL_RETRY	= 3,	/* nothing is done, another vCPU was quicker: re-enter */
 	MV_EMUL_IO	= -1,	/* userspace has to answer a read; then run the instruction again */
 	MV_EMUL_FAULT	= -2,	/* inject mv_emul.exception */
 	MV_EMUL_UNKNOWN	= -3,	/* KVM_EXIT_INTERNAL_ERROR with mv_emul.insn */
@@ -34,13 +34,14 @@ enum mv_emul_mode {
 /* Segment registers, in the instruction set's encoding (SDM vol. 2B, table B-8). */
 enum mv_emul_seg {
 	MV_SEG_ES, MV_SEG_CS, MV_SEG_SS, MV_SEG_DS, MV_SEG_FS, MV_SEG_GS,
+	MV_SEG_TR, MV_SEG_LDTR,	/* of get_selector only */
 	MV_SEG_NONE = 0xff,
 };
 
 #define MV_EMUL_INSN_MAX	15	/* SDM vol. 2A, 2.3.11 */
 #define MV_EMUL_INSN_SLACK	17	/* what a decode may read behind that */
-#define MV_EMUL_READS_MAX	4	/* CMPS of two operands, each across a page */
-#define MV_EMUL_WRITES_MAX	3	/* an unaligned 16-byte store across a page */
+#define MV_EMUL_READS_MAX	9	/* POPA, with one operand across a page */
+#define MV_EMUL_WRITES_MAX	9	/* PUSHA, likewise */
 #define MV_EMUL_PIO_MAX		4096	/* size of the buffer at mv_emul.pio_data */
 #define MV_EMUL_LINE		64	/* bytes of a cache line */
 
@@ -73,15 +74,20 @@ enum mv_emul_seg {
  *	The queue is dropped when the instruction ends in a negative result.
  * @check_write: MV_EMUL_OK if a write to the page of @la would not fault.
  * @cmpxchg: Atomically replaces @len (1, 2, 4, 8 or 16) bytes, which are in one cache line, by
- *	@new if they are @old; MV_EMUL_RETRY if they are not. On MMIO it is a write of @new; one of 16 bytes counts
- *	as two posted writes.
+ *	@new if they are @old; MV_EMUL_RETRY if they are not. On MMIO it is a write of @new; one
+ *	of 16 bytes counts as two posted writes.
  * @pio_in: Reads @count units of @size bytes from @port to pio_data, or MV_EMUL_IO, and is then
  *	called again with the same arguments. Data that were not asked for again because the
  *	instruction ended otherwise are dropped.
  * @pio_out: Writes @count units from pio_data: MV_EMUL_OK or MV_EMUL_POSTED.
  * @get_seg: A segment register's hidden part; @base is not truncated. Not called in
  *	MV_MODE_LONG64 for other segments than FS and GS.
+ * @get_selector: Of a segment register, LDTR or TR.
+ * @load_seg: Loads one (not CS, LDTR, TR) with all checks: MV_EMUL_OK, _FAULT or _UNKNOWN.
  * @get_cr: CR0 or CR4, which few instructions need.
+ * @set_cr0: MV_EMUL_OK or _FAULT.
+ * @fpu_word: The control or status word of the x87 FPU.
+ * @read_mm, @write_mm: An MMX register, with what that does to the x87 FPU.
  * @read_xmm: The 16 bytes of register @n. The emulator has checked CR0 and CR4 for it.
  * @write_xmm: Sets them; bits beyond 127 of the vector register stay.
  */
@@ -95,7 +101,13 @@ struct mv_emul_ops {
 	int (*pio_in)(struct mv_emul *e, u16 port, unsigned int size, unsigned int count);
 	int (*pio_out)(struct mv_emul *e, u16 port, unsigned int size, unsigned int count);
 	void (*get_seg)(struct mv_emul *e, unsigned int seg, u64 *base, u32 *limit, u32 *attr);
+	u16 (*get_selector)(struct mv_emul *e, unsigned int seg);
+	int (*load_seg)(struct mv_emul *e, unsigned int seg, u16 selector);
 	u64 (*get_cr)(struct mv_emul *e, unsigned int n);
+	int (*set_cr0)(struct mv_emul *e, u64 val);
+	u16 (*fpu_word)(struct mv_emul *e, bool status);
+	u64 (*read_mm)(struct mv_emul *e, unsigned int n);
+	void (*write_mm)(struct mv_emul *e, unsigned int n, u64 val);
 	void (*read_xmm)(struct mv_emul *e, unsigned int n, u64 val[2]);
 	void (*write_xmm)(struct mv_emul *e, unsigned int n, const u64 val[2]);
 };
@@ -215,6 +227,21 @@ static inline bool mv_emul_hint(const struct mv_emul *e, u64 la, bool write, u64
 	*gpa = e->gpa;
 	return true;
 }
+
+/**
+ * mv_emul_decode - decode the instruction at mv_emul.rip into mv_emul.d
+ *
+ * Returns MV_EMUL_OK, MV_EMUL_FAULT or MV_EMUL_UNKNOWN.
+ */
+int mv_emul_decode(struct mv_emul *e);
+
+/**
+ * mv_emul_raise - make an exception the one to inject
+ * @error_code: Of those that push one.
+ *
+ * Returns MV_EMUL_FAULT.
+ */
+int mv_emul_raise(struct mv_emul *e, unsigned int vector, u32 error_code);
 
 /**
  * mv_emul_insn - emulate the instruction at mv_emul.rip

@@ -27,7 +27,7 @@ static void set_reg(struct mv_emul *e, unsigned int n, u64 val, unsigned int siz
 		mv_emul_set_reg(e, n, val, size);
 }
 
-static int read_rm(struct mv_emul *e, u64 *val)
+int mv_emul_read_rm(struct mv_emul *e, u64 *val)
 {
 	struct mv_insn *d = &e->d;
 
@@ -37,7 +37,7 @@ static int read_rm(struct mv_emul *e, u64 *val)
 	return MV_EMUL_OK;
 }
 
-static int write_rm(struct mv_emul *e, u64 val)
+int mv_emul_write_rm(struct mv_emul *e, u64 val)
 {
 	struct mv_insn *d = &e->d;
 
@@ -54,7 +54,7 @@ static int update_rm(struct mv_emul *e, u64 old, u64 val)
 
 	if (d->lock)
 		return mv_emul_exchange(e, d->la, &old, &val, d->memsize);
-	return write_rm(e, val);
+	return mv_emul_write_rm(e, val);
 }
 
 static u64 byteswap(u64 val, unsigned int size)
@@ -70,7 +70,7 @@ static int exec_mov(struct mv_emul *e)
 	int ret;
 
 	if (d->form == FORM_G_E) {
-		ret = read_rm(e, &val);
+		ret = mv_emul_read_rm(e, &val);
 		if (ret)
 			return ret;
 		if (d->op == OP_MOVSX)
@@ -83,7 +83,7 @@ static int exec_mov(struct mv_emul *e)
 	val = d->form == FORM_E_I ? d->imm : get_reg(e, d->reg, d->opsize);
 	if (d->op == OP_MOVBE)
 		val = byteswap(val, d->opsize);
-	return write_rm(e, val);
+	return mv_emul_write_rm(e, val);
 }
 
 static bool only_flags(enum mv_op op)
@@ -98,7 +98,7 @@ static int exec_alu(struct mv_emul *e)
 	u64 rm, src, res;
 	int ret;
 
-	ret = read_rm(e, &rm);
+	ret = mv_emul_read_rm(e, &rm);
 	if (ret)
 		return ret;
 
@@ -133,7 +133,7 @@ static int exec_exchange(struct mv_emul *e)
 	u64 old, val;
 	int ret;
 
-	ret = read_rm(e, &old);
+	ret = mv_emul_read_rm(e, &old);
 	if (ret)
 		return ret;
 	val = get_reg(e, d->reg, d->opsize);
@@ -163,7 +163,7 @@ static int exec_cmpxchg(struct mv_emul *e)
 	bool equal;
 	int ret;
 
-	ret = read_rm(e, &old);
+	ret = mv_emul_read_rm(e, &old);
 	if (ret)
 		return ret;
 	acc = get_reg(e, MV_RAX, d->opsize);
@@ -229,7 +229,7 @@ static int exec_cmov(struct mv_emul *e)
 	u64 val;
 	int ret;
 
-	ret = read_rm(e, &val);
+	ret = mv_emul_read_rm(e, &val);
 	if (ret)
 		return ret;
 	if (!mv_emul_condition(d->opcode, e->rflags))
@@ -238,113 +238,179 @@ static int exec_cmov(struct mv_emul *e)
 	return MV_EMUL_OK;
 }
 
-static unsigned int stack_size(struct mv_emul *e)
+/* SHLD, SHRD */
+static int exec_double_shift(struct mv_emul *e)
 {
-	u32 limit, attr;
-	u64 base;
-
-	if (e->mode == MV_MODE_LONG64)
-		return 8;
-	e->ops->get_seg(e, MV_SEG_SS, &base, &limit, &attr);
-	return attr & MV_SEG_DB ? 4 : 2;
-}
-
-static int push(struct mv_emul *e, u64 val)
-{
-	unsigned int size = e->d.opsize, sp_size = stack_size(e);
-	u64 sp = (e->gpr[MV_RSP] - size) & mv_emul_mask(sp_size);
-	u64 la;
+	struct mv_insn *d = &e->d;
+	u64 rflags = e->rflags, rm;
 	int ret;
 
-	ret = mv_emul_linear(e, MV_SEG_SS, sp, size, true, &la);
+	ret = mv_emul_read_rm(e, &rm);
+	if (ret)
+		return ret;
+	rm = mv_emul_double_shift(d->op, rm, get_reg(e, d->reg, d->opsize), d->imm, d->opsize,
+				  &rflags);
+	ret = mv_emul_write_rm(e, rm);
 	if (!ret)
-		ret = mv_emul_align(e, la, size);
-	if (!ret)
-		ret = mv_emul_write(e, la, val, size);
-	if (!ret)
-		mv_emul_set_reg(e, MV_RSP, sp, sp_size);
+		e->rflags = rflags;
 	return ret;
 }
 
-static int exec_push(struct mv_emul *e)
+/* MUL, IMUL, DIV and IDIV with one operand; the other is RDX:RAX, or AX. */
+static int exec_muldiv(struct mv_emul *e)
 {
+	struct mv_insn *d = &e->d;
+	unsigned int size = d->opsize;
+	u64 lo = e->gpr[MV_RAX] & mv_emul_mask(size), hi, src;
+	bool sign = d->op == OP_IMUL || d->op == OP_IDIV;
+	int ret;
+
+	hi = size == 1 ? (e->gpr[MV_RAX] >> 8) & 0xff : e->gpr[MV_RDX] & mv_emul_mask(size);
+	ret = mv_emul_read_rm(e, &src);
+	if (ret)
+		return ret;
+	if (d->op <= OP_IMUL)
+		mv_emul_mul(sign, &lo, &hi, src, size, &e->rflags);
+	else if (!mv_emul_div(sign, &lo, &hi, src, size))
+		return mv_emul_raise(e, VEC_DE, 0);
+
+	if (size == 1) {
+		mv_emul_set_reg(e, MV_RAX, hi << 8 | lo, 2);
+	} else {
+		mv_emul_set_reg(e, MV_RAX, lo, size);
+		mv_emul_set_reg(e, MV_RDX, hi, size);
+	}
+	return MV_EMUL_OK;
+}
+
+/* IMUL with two and three operands, BSF, BSR, TZCNT, LZCNT, POPCNT. */
+static int exec_to_reg(struct mv_emul *e)
+{
+	struct mv_insn *d = &e->d;
+	u64 rm, hi, val = get_reg(e, d->reg, d->opsize);
+	int ret;
+
+	ret = mv_emul_read_rm(e, &rm);
+	if (ret)
+		return ret;
+	if (d->op == OP_IMUL2) {
+		if (d->form != FORM_G_E)
+			val = d->imm & mv_emul_mask(d->opsize);
+		mv_emul_mul(true, &val, &hi, rm, d->opsize, &e->rflags);
+	} else if (!mv_emul_scan(d->op, d->rep == 0xf3, rm, &val, d->opsize, &e->rflags)) {
+		return MV_EMUL_OK;
+	}
+	set_reg(e, d->reg, val, d->opsize);
+	return MV_EMUL_OK;
+}
+
+/* A selector, or CR0, of which memory gets 16 bits in any case. */
+static int exec_store_system(struct mv_emul *e)
+{
+	struct mv_insn *d = &e->d;
+	u64 val;
+
+	if (d->op == OP_STORE_SREG) {
+		if ((d->reg & 7) > MV_SEG_GS)	/* without REX.R */
+			return mv_emul_raise(e, VEC_UD, 0);
+		val = e->ops->get_selector(e, d->reg & 7);
+	} else {
+		if (d->op != OP_SMSW && (e->mode == MV_MODE_REAL || e->mode == MV_MODE_V86))
+			return mv_emul_raise(e, VEC_UD, 0);
+		if (e->cpl && e->ops->get_cr(e, 4) & X86_CR4_UMIP)
+			return mv_emul_raise(e, VEC_GP, 0);
+		val = d->op == OP_SMSW ? e->ops->get_cr(e, 0) :
+		      e->ops->get_selector(e, d->op == OP_SLDT ? MV_SEG_LDTR : MV_SEG_TR);
+	}
+	if (d->mem)
+		return mv_emul_write_rm(e, val);
+	set_reg(e, d->rm, val, d->opsize);
+	return MV_EMUL_OK;
+}
+
+/* PE, MP, EM and TS; it cannot clear PE. */
+static int exec_lmsw(struct mv_emul *e)
+{
+	u64 cr0 = e->ops->get_cr(e, 0), val;
+	int ret;
+
+	if (e->cpl)
+		return mv_emul_raise(e, VEC_GP, 0);
+	ret = mv_emul_read_rm(e, &val);
+	return ret ? ret : e->ops->set_cr0(e, (cr0 & ~0xeull) | (val & 0xf));
+}
+
+static int exec_load_sreg(struct mv_emul *e)
+{
+	unsigned int seg = e->d.reg & 7;
 	u64 val;
 	int ret;
 
-	e->gpa_valid = false;	/* two operands in memory: the hint tells one, not which */
-	ret = read_rm(e, &val);
-	return ret ? ret : push(e, val);
+	if (seg > MV_SEG_GS || seg == MV_SEG_CS)
+		return mv_emul_raise(e, VEC_UD, 0);
+	ret = mv_emul_read_rm(e, &val);
+	return ret ? ret : e->ops->load_seg(e, seg, val);
 }
 
-/* The limit of CS, or canonical form. */
-static int check_target(struct mv_emul *e, u64 target)
-{
-	u64 base, la;
-	u32 limit, attr;
-
-	if (e->mode == MV_MODE_LONG64)
-		return mv_emul_linear(e, MV_SEG_CS, target, 1, false, &la);
-	e->ops->get_seg(e, MV_SEG_CS, &base, &limit, &attr);
-	return target > limit ? mv_emul_raise(e, VEC_GP, 0) : MV_EMUL_OK;
-}
-
-/* CALL and JMP within the segment. */
-static int exec_branch(struct mv_emul *e)
+/* LES, LDS, LSS, LFS, LGS: the offset, behind it the selector. */
+static int exec_load_far(struct mv_emul *e)
 {
 	struct mv_insn *d = &e->d;
-	u64 target;
+	unsigned int seg = d->opcode == 0xc4 ? MV_SEG_ES :
+			   d->opcode == 0xc5 ? MV_SEG_DS : d->opcode & 7;
+	unsigned int size = d->opsize;
+	u64 offset, selector, la;
 	int ret;
 
-	/* With prefix 66 in 64-bit mode: Intel's have 64 bits, AMD's 16. */
-	if (e->mode == MV_MODE_LONG64 && d->opsize != 8)
-		return MV_EMUL_UNKNOWN;
-	if (d->op == OP_CALL)
-		e->gpa_valid = false;
-	ret = read_rm(e, &target);
+	ret = mv_emul_linear(e, d->seg, d->ea, size + 2, false, &la);
 	if (!ret)
-		ret = check_target(e, target);
-	if (!ret && d->op == OP_CALL)
-		ret = push(e, e->rip + d->len);
+		ret = mv_emul_read(e, la, &offset, size < 8 ? size + 2 : 8, false);
+	if (!ret && size == 8)
+		ret = mv_emul_read(e, la + 8, &selector, 2, false);
+	else
+		selector = (u32)(offset >> (8 * size & 63));
 	if (!ret)
-		e->rip = target - d->len;	/* which mv_emul_run() adds */
+		ret = e->ops->load_seg(e, seg, selector);
+	if (!ret)
+		set_reg(e, d->reg, offset, d->opsize);
 	return ret;
 }
 
-static int exec_pop(struct mv_emul *e)
+static int exec_store_fpu(struct mv_emul *e)
 {
-	unsigned int size = e->d.opsize, sp_size = stack_size(e);
-	u64 sp = e->gpr[MV_RSP] & mv_emul_mask(sp_size);
-	u64 val, la;
-	int ret;
-
-	e->gpa_valid = false;
-	ret = mv_emul_linear(e, MV_SEG_SS, sp, size, false, &la);
-	if (!ret)
-		ret = mv_emul_align(e, la, size);
-	if (!ret)
-		ret = mv_emul_read(e, la, &val, size, false);
-	if (ret)
-		return ret;
-	if (e->d.mem) {
-		ret = write_rm(e, val);
-		if (!ret)
-			mv_emul_set_reg(e, MV_RSP, sp + size, sp_size);
-		return ret;
-	}
-	mv_emul_set_reg(e, MV_RSP, sp + size, sp_size);
-	return write_rm(e, val);	/* last, for "pop %rsp" */
+	if (e->ops->get_cr(e, 0) & (X86_CR0_EM | X86_CR0_TS))
+		return mv_emul_raise(e, VEC_NM, 0);
+	return mv_emul_write_rm(e, e->ops->fpu_word(e, e->d.op == OP_FNSTSW));
 }
 
-/* SDM vol. 3A, 2.5: CR0.EM and TS, CR4.OSFXSR. */
+/* SDM vol. 3A, 2.5: CR0.EM and TS, CR4.OSFXSR; MMX: vol. 2B, 22.25.3. */
 static int check_sse(struct mv_emul *e)
 {
 	u64 cr0 = e->ops->get_cr(e, 0);
+	bool mmx = e->d.flags & F_MMX;
 
-	if (cr0 & X86_CR0_EM || !(e->ops->get_cr(e, 4) & X86_CR4_OSFXSR))
+	if (cr0 & X86_CR0_EM || (!mmx && !(e->ops->get_cr(e, 4) & X86_CR4_OSFXSR)))
 		return mv_emul_raise(e, VEC_UD, 0);
 	if (cr0 & X86_CR0_TS)
 		return mv_emul_raise(e, VEC_NM, 0);
+	/* An exception of the x87 FPU waits. */
+	if (mmx && e->ops->fpu_word(e, true) & 0x80)
+		return mv_emul_raise(e, VEC_MF, 0);
 	return MV_EMUL_OK;
+}
+
+static int exec_mmx(struct mv_emul *e)
+{
+	struct mv_insn *d = &e->d;
+	u64 val;
+	int ret;
+
+	if (d->flags & F_WRITE)
+		return mv_emul_write(e, d->la, e->ops->read_mm(e, d->reg & 7), d->memsize);
+	ret = mv_emul_read(e, d->la, &val, d->memsize, false);
+	if (!ret)
+		e->ops->write_mm(e, d->reg & 7, val);
+	return ret;
 }
 
 static int exec_sse(struct mv_emul *e)
@@ -354,6 +420,8 @@ static int exec_sse(struct mv_emul *e)
 	u64 val[2] = { 0 };
 	int ret;
 
+	if (d->flags & F_MMX)
+		return exec_mmx(e);
 	if (d->flags & F_WRITE) {
 		e->ops->read_xmm(e, d->reg, val);
 		ret = mv_emul_write(e, d->la, val[0], low);
@@ -395,14 +463,28 @@ static noinline int exec_other(struct mv_emul *e)
 	case OP_CMOV:
 		return exec_cmov(e);
 	case OP_SETCC:
-		return write_rm(e, mv_emul_condition(d->opcode, e->rflags));
-	case OP_PUSH:
-		return exec_push(e);
-	case OP_POP:
-		return exec_pop(e);
-	case OP_CALL:
-	case OP_JMP:
-		return exec_branch(e);
+		return mv_emul_write_rm(e, mv_emul_condition(d->opcode, e->rflags));
+	case OP_PUSH ... OP_RET:
+		return mv_emul_stack(e);
+	case OP_SHLD:
+	case OP_SHRD:
+		return exec_double_shift(e);
+	case OP_MUL ... OP_IDIV:
+		return exec_muldiv(e);
+	case OP_IMUL2:
+	case OP_BSF ... OP_POPCNT:
+		return exec_to_reg(e);
+	case OP_STORE_SREG ... OP_SMSW:
+		return exec_store_system(e);
+	case OP_LMSW:
+		return exec_lmsw(e);
+	case OP_LOAD_SREG:
+		return exec_load_sreg(e);
+	case OP_LOAD_FAR:
+		return exec_load_far(e);
+	case OP_FNSTCW:
+	case OP_FNSTSW:
+		return exec_store_fpu(e);
 	case OP_MOVS ... OP_SCAS:
 		return mv_emul_string(e);
 	case OP_INS:

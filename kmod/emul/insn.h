@@ -11,10 +11,12 @@
 
 enum mv_reg { MV_RAX, MV_RCX, MV_RDX, MV_RBX, MV_RSP, MV_RBP, MV_RSI, MV_RDI };
 
+#define VEC_DE	0
 #define VEC_UD	6
 #define VEC_NM	7
 #define VEC_SS	12
 #define VEC_GP	13
+#define VEC_MF	16
 #define VEC_AC	17
 
 /* Runs of operations follow the encoding of ModRM.reg in their group. */
@@ -26,7 +28,12 @@ enum mv_op {
 	OP_BT, OP_BTS, OP_BTR, OP_BTC,
 	OP_MOV, OP_MOVSX, OP_MOVBE, OP_CMOV, OP_SETCC,
 	OP_XCHG, OP_XADD, OP_CMPXCHG, OP_CMPXCHG8B,
-	OP_PUSH, OP_POP, OP_CALL, OP_JMP,
+	OP_PUSH, OP_POP, OP_PUSH_SREG, OP_POP_SREG, OP_PUSHA, OP_POPA, OP_PUSHF, OP_POPF,
+	OP_ENTER, OP_LEAVE, OP_CALL, OP_JMP, OP_RET,
+	OP_SHLD, OP_SHRD, OP_MUL, OP_IMUL, OP_DIV, OP_IDIV, OP_IMUL2, OP_BSF, OP_BSR, OP_POPCNT,
+	OP_STORE_SREG, OP_SLDT, OP_STR, OP_SMSW, OP_LMSW, OP_LOAD_SREG, OP_LOAD_FAR,
+	OP_FNSTCW, OP_FNSTSW,
+	OP_SYSTEM,		/* decoded for its length only */
 	OP_MOVS, OP_CMPS, OP_STOS, OP_LODS, OP_SCAS,
 	OP_SSE, OP_NOP,
 	OP_INS, OP_OUTS, OP_IN, OP_OUT,
@@ -41,12 +48,21 @@ enum mv_form {
 	FORM_G_E,
 	FORM_A_O,		/* accumulator from an absolute offset */
 	FORM_O_A,
+	FORM_O,			/* E is a register named by the opcode */
+	FORM_XLAT,
 	/* From here on there is an immediate operand, though an implicit one perhaps. */
 	FORM_E_I,		/* of the operand size, at most 4 bytes */
 	FORM_E_IB,		/* a byte */
 	FORM_E_1,
 	FORM_E_CL,
-	FORM_IB,		/* a byte, and no E */
+	FORM_E_G_IB,
+	FORM_E_G_CL,
+	FORM_G_E_I,
+	FORM_G_E_IB,
+	FORM_I,			/* as E_I, and no E */
+	FORM_IB,
+	FORM_IW,		/* a word, not sign-extended */
+	FORM_IW_IB,		/* and a byte, which goes to @reg */
 };
 
 #define F_BYTE		BIT(0)	/* operands are bytes */
@@ -61,14 +77,18 @@ enum mv_form {
 #define F_SRC32		BIT(9)
 #define F_ALIGN		BIT(10)	/* #GP unless aligned to its size */
 #define F_PREFIX	BIT(11)	/* no opcode, but a prefix */
-
-/* decode.c */
-int mv_emul_decode(struct mv_emul *e);
-int mv_emul_raise(struct mv_emul *e, unsigned int vector, u32 error_code);
+#define F_NO64		BIT(12)	/* not in long mode */
+#define F_MMX		BIT(13)
+#define F_REG		BIT(14)	/* the ModRM operand is a register, whatever ModRM.mod says */
 
 /* alu.c */
 u64 mv_emul_alu(enum mv_op op, u64 a, u64 b, unsigned int size, u64 *rflags);
 u64 mv_emul_shift(enum mv_op op, u64 a, unsigned int count, unsigned int size, u64 *rflags);
+u64 mv_emul_double_shift(enum mv_op op, u64 a, u64 b, unsigned int count, unsigned int size,
+			 u64 *rflags);
+void mv_emul_mul(bool sign, u64 *lo, u64 *hi, u64 b, unsigned int size, u64 *rflags);
+bool mv_emul_div(bool sign, u64 *lo, u64 *hi, u64 b, unsigned int size);
+bool mv_emul_scan(enum mv_op op, bool count, u64 src, u64 *dst, unsigned int size, u64 *rflags);
 bool mv_emul_condition(unsigned int cc, u64 rflags);
 
 /* access.c */
@@ -81,6 +101,11 @@ int mv_emul_exchange(struct mv_emul *e, u64 la, const u64 *old, const u64 *new, 
 
 /* exec.c */
 int mv_emul_run(struct mv_emul *e);
+int mv_emul_read_rm(struct mv_emul *e, u64 *val);
+int mv_emul_write_rm(struct mv_emul *e, u64 val);
+
+/* stack.c */
+int mv_emul_stack(struct mv_emul *e);
 
 /* string.c */
 int mv_emul_string(struct mv_emul *e);

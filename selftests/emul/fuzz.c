@@ -75,7 +75,7 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 		"results are those of an instruction");
 	if (ret == MV_EMUL_OK) {
 		require((m.e.rip > rip && m.e.rip <= rip + MV_EMUL_INSN_MAX) ||
-			m.e.d.op == OP_CALL || m.e.d.op == OP_JMP, "RIP goes on");
+			(m.e.d.op >= OP_CALL && m.e.d.op <= OP_RET), "RIP goes on");
 		return 0;
 	}
 	require(m.e.rip == rip, "a fault leaves RIP");

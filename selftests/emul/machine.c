@@ -185,6 +185,44 @@ static u64 op_get_cr(struct mv_emul *e, unsigned int n)
 	return n ? machine_of(e)->cr4 : machine_of(e)->cr0;
 }
 
+static u16 op_get_selector(struct mv_emul *e, unsigned int seg)
+{
+	if (seg >= ARRAY_SIZE(machine_of(e)->selector))
+		broken("selectors that there are", seg, 0);
+	return machine_of(e)->selector[seg];
+}
+
+static int op_load_seg(struct mv_emul *e, unsigned int seg, u16 selector)
+{
+	if (seg > MV_SEG_GS || seg == MV_SEG_CS)
+		broken("segments that can be loaded", seg, 0);
+	if (selector == BAD_SELECTOR)
+		return mv_emul_raise(e, VEC_GP, selector & ~3);
+	machine_of(e)->selector[seg] = selector;
+	return MV_EMUL_OK;
+}
+
+static int op_set_cr0(struct mv_emul *e, u64 val)
+{
+	machine_of(e)->cr0 = val;
+	return MV_EMUL_OK;
+}
+
+static u16 op_fpu_word(struct mv_emul *e, bool status)
+{
+	return status ? machine_of(e)->fsw : 0x37f;
+}
+
+static u64 op_read_mm(struct mv_emul *e, unsigned int n)
+{
+	return machine_of(e)->mm[n];
+}
+
+static void op_write_mm(struct mv_emul *e, unsigned int n, u64 val)
+{
+	machine_of(e)->mm[n] = val;
+}
+
 static void op_read_xmm(struct mv_emul *e, unsigned int n, u64 val[2])
 {
 	memcpy(val, machine_of(e)->xmm[n], 16);
@@ -204,7 +242,13 @@ static const struct mv_emul_ops ops = {
 	.pio_in = op_pio_in,
 	.pio_out = op_pio_out,
 	.get_seg = op_get_seg,
+	.get_selector = op_get_selector,
+	.load_seg = op_load_seg,
 	.get_cr = op_get_cr,
+	.set_cr0 = op_set_cr0,
+	.fpu_word = op_fpu_word,
+	.read_mm = op_read_mm,
+	.write_mm = op_write_mm,
 	.read_xmm = op_read_xmm,
 	.write_xmm = op_write_xmm,
 };

@@ -9,13 +9,16 @@
 
 #define MEM_LA		0x20000000ull
 #define MEM_SIZE	0x10000u
+#define BAD_SELECTOR	0xbad3
 #define MACHINE_OUT_MAX	(3 * MV_EMUL_PIO_MAX)
 
 struct machine {
 	struct mv_emul e;
 	u64 gpr[16];
 	u64 cr0, cr4;
-	u64 xmm[16][2];
+	u64 xmm[16][2], mm[8];
+	u16 fsw;
+	u16 selector[8];	/* loading BAD_SELECTOR faults */
 	struct {
 		u64 base;
 		u32 limit, attr;

@@ -69,14 +69,20 @@ static void never_guesses(void)
 		{ { 0x0f, 0x0b }, 2, MV_MODE_LONG64 },			/* ud2 */
 		{ { 0xd8, 0x03 }, 2, MV_MODE_LONG64 },			/* fadds (%rbx) */
 		{ { 0xc5, 0xfa, 0x6f, 0x03 }, 4, MV_MODE_LONG64 },	/* vmovdqu (%rbx), %xmm0 */
-		{ { 0x8e, 0x1b }, 2, MV_MODE_LONG64 },			/* mov (%rbx), %ds */
+		{ { 0x0f, 0xae, 0x03 }, 3, MV_MODE_LONG64 },		/* fxsave (%rbx) */
+		{ { 0x0f, 0x01, 0x13 }, 3, MV_MODE_LONG64 },		/* lgdt (%rbx) */
+		{ { 0x0f, 0x01, 0xc1 }, 3, MV_MODE_LONG64 },		/* vmcall */
+		{ { 0xc8, 0x10, 0x00, 0x01 }, 4, MV_MODE_LONG64 },	/* enter $16, $1 */
+		{ { 0xc5, 0x03 }, 2, MV_MODE_LONG64 },			/* VEX */
+		{ { 0x06 }, 1, MV_MODE_LONG64 },			/* push %es */
+		{ { 0x60 }, 1, MV_MODE_LONG64 },			/* pusha */
+		{ { 0x0f, 0xb8, 0x03 }, 3, MV_MODE_LONG64 },		/* popcnt without F3 */
 		{ { 0xff, 0x1b }, 2, MV_MODE_LONG64 },			/* lcall *(%rbx) */
 		{ { 0x66, 0xff, 0x23 }, 3, MV_MODE_LONG64 },		/* jmpw *(%rbx) */
-		{ { 0xf7, 0x23 }, 2, MV_MODE_LONG64 },			/* mull (%rbx) */
 		{ { 0xc7, 0x0b }, 2, MV_MODE_LONG64 },			/* group 11 /1 */
 		{ { 0x0f, 0xae, 0x33 }, 3, MV_MODE_LONG64 },		/* xsaveopt (%rbx) */
 		{ { 0xf3, 0x0f, 0xae, 0x33 }, 4, MV_MODE_LONG64 },	/* clrssbsy (%rbx) */
-		{ { 0x0f, 0x6f, 0x03 }, 3, MV_MODE_LONG64 },		/* movq (%rbx), %mm0 */
+		{ { 0x0f, 0xef, 0x03 }, 3, MV_MODE_LONG64 },		/* pxor (%rbx), %mm0 */
 		{ { 0xf2, 0x0f, 0x38, 0xf0, 0x03 }, 5, MV_MODE_LONG64 },	/* crc32b */
 		{ { 0x0f, 0x38, 0x00, 0x03 }, 4, MV_MODE_LONG64 },	/* pshufb */
 		{ { 0x66, 0x0f, 0xc3, 0x03 }, 4, MV_MODE_LONG64 },	/* movnti with 66 */

@@ -61,7 +61,8 @@ u64 peek(unsigned int offset, unsigned int len)
 }
 
 static const struct unit_test *const tables[] = {
-	decode_tests, faults_tests, caller_tests, strings_tests, ports_tests, cost_tests,
+	decode_tests, faults_tests, caller_tests, strings_tests, ports_tests, system_tests,
+	cost_tests,
 };
 
 int main(void)

@@ -19,7 +19,7 @@ struct unit_test {
 #define TEST(name)	{ #name, name }
 
 extern const struct unit_test decode_tests[], faults_tests[], caller_tests[], strings_tests[];
-extern const struct unit_test ports_tests[], cost_tests[];
+extern const struct unit_test ports_tests[], cost_tests[], system_tests[];
 
 extern u8 mem[MEM_SIZE];
 extern struct machine *const m;
