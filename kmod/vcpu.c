@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* The virtual CPU: loaded and put, asked for something, reset; its descriptor, ioctls and life. */
 #include <linux/anon_inodes.h>
+#include <linux/file.h>
 #include <linux/fs.h>
 #include <linux/mm.h>
 #include <linux/sched/signal.h>
@@ -506,37 +507,52 @@ static bool id_in_use(struct mv_vm *vm, int id)
 	return false;
 }
 
-/* Into the VM's list, where other threads find it, and into a descriptor. vm->lock held. */
+/*
+ * Into the VM's list, where other threads find it, and into a descriptor. vm->lock held.
+ *
+ * Who guesses the number of the descriptor runs the vCPU as soon as it leads somewhere. What is
+ * done to all vCPUs, or left out while there are none, has to reach this one by then.
+ */
 static long vcpu_publish(struct mv_vcpu *vcpu)
 {
 	struct mv_vm *vm = vcpu->vm;
+	struct file *file;
 	char name[32];
-	long fd;
-	int r;
+	int fd, r;
 
 	lockdep_assert_held(&vm->lock);
 	if (vm->nr_vcpus >= MV_MAX_VCPUS)
 		return -EINVAL;
 	if (id_in_use(vm, vcpu->id))
 		return -EEXIST;
+	fd = get_unused_fd_flags(O_CLOEXEC);
+	if (fd < 0)
+		return fd;
 	vcpu->idx = vm->nr_vcpus;
 	r = xa_insert(&vm->vcpus, vcpu->idx, vcpu, GFP_KERNEL_ACCOUNT);
 	if (r)
-		return r;
-	mv_vm_get(vm);
+		goto put_fd;
 	snprintf(name, sizeof(name), "minivirt-vcpu:%d", vcpu->id);
-	fd = anon_inode_getfd(name, &vcpu_fops, vcpu, O_RDWR | O_CLOEXEC);
-	if (fd < 0) {
-		xa_erase(&vm->vcpus, vcpu->idx);
-		mv_vm_put(vm);
-		return fd;
-	}
+	file = anon_inode_getfile(name, &vcpu_fops, vcpu, O_RDWR);
+	r = PTR_ERR_OR_ZERO(file);
+	if (r)
+		goto erase;
+	mv_vm_get(vm);
 	/* Pairs with mv_nr_vcpus(). */
 	smp_store_release(&vm->nr_vcpus, vm->nr_vcpus + 1);
 	if (vcpu->lapic)
 		mv_apic_map_update(vm);
 	mv_clock_check(vm);
+	/* Pairs with wait_for_readers() of the buses: no ioctl of this vCPU before it is counted. */
+	smp_mb();
+	fd_install(fd, file);
 	return fd;
+
+erase:
+	xa_erase(&vm->vcpus, vcpu->idx);
+put_fd:
+	put_unused_fd(fd);
+	return r;
 }
 
 long mv_vcpu_create(struct mv_vm *vm, unsigned long id)

@@ -2,6 +2,11 @@
 /* Many vCPUs, each on a thread of its own, sharing memory. */
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+#include "apic.h"
 #include "test.h"
 
 #define NR 8
@@ -187,6 +192,161 @@ TEST(vcpu_numbers_need_not_be_dense)
 	EXPECT_LE(0, ioctl(vm->fd, KVM_CREATE_VCPU, (long)max_id - 1));
 	EXPECT_LE(0, ioctl(vm->fd, KVM_CREATE_VCPU, 0));
 	EXPECT_LE(0, ioctl(vm->fd, KVM_CREATE_VCPU, 17));
+}
+
+/* Whose vCPU the next descriptor is going to be; the number is easily guessed. */
+static struct guess {
+	int vm, fd;
+	u32 id;
+	bool stop, idle;
+	u64 found, lost;
+} guess;
+
+static bool seconds_are_over(const struct timespec *start, int seconds)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec - start->tv_sec > seconds;
+}
+
+/*
+ * As soon as the descriptor works, an NMI reaches the vCPU. This thread comes
+ * anywhere in between, on the same CPU, where the kernel can be preempted.
+ */
+static void *interrupt_at_once(void *arg)
+{
+	const struct sched_param param = { .sched_priority = 1 };
+	struct timespec moment = {};
+	struct kvm_mp_state s;
+
+	pthread_setschedparam(pthread_self(), SCHED_FIFO, &param);
+	while (!READ_ONCE(guess.stop)) {
+		struct kvm_msi msi = { .data = ICR_NMI };
+		int vm, fd;
+
+		moment.tv_nsec = (moment.tv_nsec + 777) % 50000;
+		nanosleep(&moment, NULL);
+		vm = READ_ONCE(guess.vm);
+		fd = READ_ONCE(guess.fd);
+		msi.address_lo = APIC_MMIO | READ_ONCE(guess.id) << 12;
+		if (fd < 0 || ioctl(fd, KVM_GET_MP_STATE, &s))
+			continue;
+		/* Unless it is the next one's turn, which has another VM. */
+		if (ioctl(vm, KVM_SIGNAL_MSI, &msi) != 1 && READ_ONCE(guess.fd) == fd)
+			guess.lost++;
+		guess.found++;
+	}
+	return arg;
+}
+
+TEST(a_descriptor_is_of_a_whole_vcpu)
+{
+	struct timespec start;
+	cpu_set_t cpu = {};
+	pthread_t thread;
+
+	if (!is_minivirt())
+		SKIP(return, "KVM counts a vCPU after its descriptor works");
+	CPU_SET(sched_getcpu(), &cpu);
+	ASSERT_EQ(0, sched_setaffinity(0, sizeof(cpu), &cpu));
+	guess.fd = -1;
+	clock_gettime(CLOCK_MONOTONIC, &start);
+	ASSERT_EQ(0, pthread_create(&thread, NULL, interrupt_at_once, NULL));
+	while (!seconds_are_over(&start, 8)) {
+		int dev = dev_open(), fds[128], vm = IOCTL(dev, KVM_CREATE_VM, 0);
+
+		IOCTL(vm, KVM_CREATE_IRQCHIP, 0);
+		for (int i = 0; i < ARRAY_SIZE(fds); i++) {
+			WRITE_ONCE(guess.fd, -1);
+			WRITE_ONCE(guess.vm, vm);
+			WRITE_ONCE(guess.id, i);
+			WRITE_ONCE(guess.fd, vm + 1 + i);
+			fds[i] = IOCTL(vm, KVM_CREATE_VCPU, (long)i);
+			ASSERT_EQ(vm + 1 + i, fds[i]);
+		}
+		WRITE_ONCE(guess.fd, -1);
+		for (int i = 0; i < ARRAY_SIZE(fds); i++)
+			close(fds[i]);
+		close(vm);
+		close(dev);
+	}
+	WRITE_ONCE(guess.stop, true);
+	ASSERT_EQ(0, pthread_join(thread, NULL));
+	EXPECT_LT(0, guess.found);
+	EXPECT_EQ(0, guess.lost);
+}
+
+/* The first vCPU of a VM runs as soon as its descriptor works, and writes to a port all the time. */
+static void *run_at_once(void *arg)
+{
+	while (!READ_ONCE(guess.stop)) {
+		int fd = READ_ONCE(guess.fd);
+
+		WRITE_ONCE(guess.idle, fd < 0);
+		if (fd < 0)
+			sched_yield();
+		else if (!ioctl(fd, KVM_RUN, 0))
+			guess.found++;
+	}
+	return arg;
+}
+
+/* What is there comes and goes meanwhile. */
+static void *change_the_bus(void *arg)
+{
+	struct kvm_ioeventfd e = {
+		.addr = 0x10, .len = 1, .fd = *(int *)arg, .flags = KVM_IOEVENTFD_FLAG_PIO,
+	};
+
+	while (!READ_ONCE(guess.stop)) {
+		e.flags ^= KVM_IOEVENTFD_FLAG_DEASSIGN;
+		ioctl(READ_ONCE(guess.vm), KVM_IOEVENTFD, &e);
+	}
+	return arg;
+}
+
+TEST(vcpus_run_while_they_are_created)
+{
+	u8 *rom = mmap(NULL, 0x1000, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	const struct kvm_userspace_memory_region slot = {
+		.guest_phys_addr = 0xfffff000, .memory_size = 0x1000, .userspace_addr = (u64)rom,
+	};
+	static const u8 reset_vector[] = { 0xe6, 0x10, 0xeb, 0xfc }; /* 1: out %al, $0x10; jmp 1b */
+	int event = eventfd(0, EFD_NONBLOCK);
+	pthread_t runner, changer;
+	struct timespec start;
+
+	memcpy(rom + 0xff0, reset_vector, sizeof(reset_vector));
+	guess.vm = -1;
+	guess.fd = -1;
+	clock_gettime(CLOCK_MONOTONIC, &start);
+	ASSERT_EQ(0, pthread_create(&runner, NULL, run_at_once, NULL));
+	ASSERT_EQ(0, pthread_create(&changer, NULL, change_the_bus, &event));
+	while (!seconds_are_over(&start, 5)) {
+		int dev = dev_open(), vm = IOCTL(dev, KVM_CREATE_VM, 0), vcpu;
+		u64 before = READ_ONCE(guess.found);
+
+		IOCTL(vm, KVM_SET_USER_MEMORY_REGION, &slot);
+		WRITE_ONCE(guess.vm, vm);
+		WRITE_ONCE(guess.idle, false);
+		WRITE_ONCE(guess.fd, vm + 1);
+		vcpu = IOCTL(vm, KVM_CREATE_VCPU, 0);
+		EXPECT_EQ(guess.fd, vcpu);
+		while (READ_ONCE(guess.found) == before)
+			sched_yield();
+		WRITE_ONCE(guess.fd, -1);
+		/* It comes out when the port is userspace's. */
+		while (!READ_ONCE(guess.idle))
+			sched_yield();
+		WRITE_ONCE(guess.vm, -1);
+		close(vcpu);
+		close(vm);
+		close(dev);
+	}
+	WRITE_ONCE(guess.stop, true);
+	ASSERT_EQ(0, pthread_join(runner, NULL));
+	ASSERT_EQ(0, pthread_join(changer, NULL));
 }
 
 TEST_MAIN
