@@ -321,7 +321,7 @@ struct mv_vcpu {
 
 	/* KVM_CAP_DIRTY_LOG_RING; @pushed and @reset count without end */
 	struct mv_dirty_ring {
-		spinlock_t lock; /* who writes an entry */
+		raw_spinlock_t lock; /* who writes an entry */
 		struct kvm_dirty_gfn *entries; /* vm->dirty_ring_entries of them */
 		u32 pushed, reset;
 	} dirty_ring;

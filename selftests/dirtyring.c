@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* The log of written pages as rings: KVM_CAP_DIRTY_LOG_RING, KVM_RESET_DIRTY_RINGS. */
 #include <fcntl.h>
+#include <pthread.h>
+#include <sched.h>
 #include <sys/mman.h>
+#include <unistd.h>
 #include "test.h"
 
 #define GPA 0x1000000ul
@@ -79,7 +82,7 @@ static u32 harvest(SELF *self, u8 *seen)
 			return n;
 		if (e->slot != 1 || e->offset >= PAGES)
 			FAIL("slot %u, page %llu", e->slot, e->offset);
-		if (seen)
+		if (seen && seen[e->offset] < 255)
 			seen[e->offset]++;
 		__atomic_store_n(&e->flags, KVM_DIRTY_GFN_F_RESET, __ATOMIC_RELEASE);
 	}
@@ -175,6 +178,71 @@ TEST_F(ring, is_mapped_shared)
 	p = (u8 *)map_ring(self->vcpu, PROT_READ, MAP_SHARED);
 	ASSERT_NE(MAP_FAILED, p);
 	EXPECT_EQ(0, p[RING - 1]);
+}
+
+#define STEAL_PAGE 7
+#define MSR_STEAL_TIME 0x4b564d03
+#define TURNS 200
+
+static bool go; /* in the guest's copy */
+
+static void spin_with_steal_time(void)
+{
+	sti(); /* Bochs does not let the host's interrupts through otherwise. */
+	wrmsr(MSR_STEAL_TIME, (GPA + STEAL_PAGE * PAGE) | 1);
+	while (!READ_ONCE(go))
+		cpu_relax();
+	GUEST_SYNC(1);
+}
+
+static void *take_turns(void *arg)
+{
+	for (int i = 0; i < TURNS; i++)
+		usleep(1000);
+	WRITE_ONCE(*(bool *)arg, true);
+	return NULL;
+}
+
+static void *run_to_sync(void *arg)
+{
+	RUN_SYNC((struct vcpu *)arg);
+	return NULL;
+}
+
+/*
+ * The host says in the guest's memory that the vCPU is preempted, and that is a
+ * write like any other. The scheduler's lock is held there; meanwhile entries
+ * are taken out on another CPU, so that it is in none of them.
+ */
+TEST_F(ring, names_what_the_scheduler_writes)
+{
+	struct vcpu *vcpu = vcpu_add(self->vm, spin_with_steal_time);
+	bool *stop = guest_ptr(self->vm, go);
+	cpu_set_t cpus = {}, rest;
+	pthread_t threads[2];
+	u8 seen[PAGES] = {};
+	int cpu;
+
+	sched_getaffinity(0, sizeof(rest), &rest);
+	if (CPU_COUNT(&rest) < 2)
+		SKIP(return, "one CPU");
+	cpu = sched_getcpu();
+	CPU_SET(cpu, &cpus);
+	CPU_CLR(cpu, &rest);
+	self->ring = map_ring(vcpu, PROT_READ | PROT_WRITE, MAP_SHARED);
+	ASSERT_NE(MAP_FAILED, self->ring);
+	ASSERT_EQ(0, sched_setaffinity(0, sizeof(cpus), &cpus));
+	ASSERT_EQ(0, pthread_create(&threads[0], NULL, run_to_sync, vcpu));
+	ASSERT_EQ(0, pthread_create(&threads[1], NULL, take_turns, stop));
+	ASSERT_EQ(0, sched_setaffinity(0, sizeof(rest), &rest));
+	while (!READ_ONCE(*stop)) {
+		harvest(self, seen);
+		reset(self);
+	}
+	for (int i = 0; i < ARRAY_SIZE(threads); i++)
+		ASSERT_EQ(0, pthread_join(threads[i], NULL));
+	harvest(self, seen);
+	EXPECT_LT(1, seen[STEAL_PAGE]);
 }
 
 TEST(bad_sizes_are_refused)

@@ -50,7 +50,7 @@ int mv_dirty_ring_create(struct mv_vcpu *vcpu)
 
 	if (!entries)
 		return 0;
-	spin_lock_init(&ring->lock);
+	raw_spin_lock_init(&ring->lock);
 	ring->entries = __vmalloc(entries * sizeof(*ring->entries),
 				  GFP_KERNEL_ACCOUNT | __GFP_ZERO);
 	return ring->entries ? 0 : -ENOMEM;
@@ -88,9 +88,11 @@ static bool push(struct mv_vcpu *vcpu, u32 slot, u64 offset)
 	struct mv_dirty_ring *ring = &vcpu->dirty_ring;
 	u32 entries = vcpu->vm->dirty_ring_entries;
 	struct kvm_dirty_gfn *entry;
+	unsigned long flags;
 	bool room;
 
-	spin_lock(&ring->lock);
+	/* From mv_steal_time_preempted() too: inside the lock of the CPU's runqueue. */
+	raw_spin_lock_irqsave(&ring->lock, flags);
 	room = used(ring) < entries;
 	if (room) {
 		entry = &ring->entries[ring->pushed % entries];
@@ -100,7 +102,7 @@ static bool push(struct mv_vcpu *vcpu, u32 slot, u64 offset)
 		smp_store_release(&entry->flags, KVM_DIRTY_GFN_F_DIRTY);
 		WRITE_ONCE(ring->pushed, ring->pushed + 1);
 	}
-	spin_unlock(&ring->lock);
+	raw_spin_unlock_irqrestore(&ring->lock, flags);
 	if (mv_dirty_ring_full(vcpu))
 		mv_request(vcpu, MV_REQ_DIRTY_RING_FULL);
 	return room;

@@ -71,7 +71,7 @@ static_assert(offsetofend(struct kvm_steal_time, version) == 12);
 
 /*
  * The vCPU loses its CPU; the scheduler's lock is held, so nothing can wait
- * here. Only between two instructions of the guest: one that the module is doing
+ * here, nor take a lock that is held with interrupts on elsewhere. Only between two instructions of the guest: one that the module is doing
  * in its place may use translations that others take for flushed then.
  */
 void mv_steal_time_preempted(struct mv_vcpu *vcpu)
@@ -84,6 +84,9 @@ void mv_steal_time_preempted(struct mv_vcpu *vcpu)
 	int idx;
 
 	if (vcpu->pv.preempted || vcpu->exit.reason != MV_EXIT_EXTERNAL_INTERRUPT)
+		return;
+	/* Without room in its own ring, all the others' would be tried. */
+	if (unlikely(mv_dirty_ring_full(vcpu)))
 		return;
 	idx = srcu_read_lock(&vm->srcu);
 	slot = mv_slot_find(vm, gpa_to_gfn(gpa));
