@@ -13,6 +13,7 @@ void mv_irqchip_destroy(struct mv_vm *vm); /* before the vCPUs */
 long mv_irq_vm_ioctl(struct mv_vm *vm, unsigned int nr, unsigned long arg);
 void mv_irqfd_init_vm(struct mv_vm *vm);
 void mv_irqfd_release_vm(struct mv_vm *vm); /* the VM's own descriptor is closed */
+void mv_irqfd_resample(struct mv_vm *vm); /* MV_REQ_RESAMPLE; sleeps */
 
 int mv_lapic_create(struct mv_vcpu *vcpu);
 void mv_lapic_destroy(struct mv_vcpu *vcpu);

@@ -140,6 +140,7 @@ enum mv_request {
 	MV_REQ_DIRTY_RING_FULL, /* report KVM_EXIT_DIRTY_RING_FULL, if it still is */
 	MV_REQ_APF_WAIT, /* for a page, or for an interrupt that leads the guest elsewhere */
 	MV_REQ_APF_READY, /* a page has come */
+	MV_REQ_RESAMPLE, /* tell irqfds that their interrupt has ended */
 };
 
 enum mv_vcpu_mode { MV_OUTSIDE, MV_IN_GUEST };
@@ -399,8 +400,8 @@ struct mv_vm {
 	struct mv_irqchip *irqchip; /* NULL, or PIC + IOAPIC (+ PIT); smp_load_acquire() */
 	struct mv_routing __rcu *routing;
 	struct mv_apic_map __rcu *apic_map; /* irq/apicmap.c: APIC ID to vCPU */
-	struct list_head irqfds; /* irq/irqfd.c: all, under lock */
-	struct list_head resampled_irqfds; /* under irq_lock */
+	struct mutex irqfds_lock; /* irq/irqfd.c: the three lists */
+	struct list_head irqfds, resampled_irqfds, untold_irqfds;
 	struct work_struct irqfd_reaper;
 	bool split_irqchip; /* local APICs only; set while there are no vCPUs */
 	u32 nr_ioapic_routes; /* with it: GSIs below are pins of userspace's IOAPIC */

@@ -53,6 +53,8 @@ static int handle_requests(struct mv_vcpu *vcpu)
 		vcpu->run->exit_reason = KVM_EXIT_DIRTY_RING_FULL;
 		return 0;
 	}
+	if (mv_take_request(vcpu, MV_REQ_RESAMPLE))
+		mv_irqfd_resample(vcpu->vm);
 	if (mv_take_request(vcpu, MV_REQ_TPR_ACCESS)) {
 		mv_exit_tpr_access(vcpu);
 		return 0;
@@ -351,6 +353,9 @@ long mv_vcpu_run(struct mv_vcpu *vcpu)
 		vcpu->mp_state = KVM_MP_STATE_HALTED;
 	mv_pv_eoi_sync(vcpu);
 	WRITE_ONCE(vcpu->in_run, false);
+	/* The device's eventfd is signaled before userspace looks at it. */
+	if (unlikely(mv_take_request(vcpu, MV_REQ_RESAMPLE)))
+		mv_irqfd_resample(vcpu->vm);
 	/* Userspace takes it that all that was written is in the ring after an exit. */
 	if (unlikely(vcpu->vm->dirty_ring_entries) && vcpu->cpu_log)
 		mv_cpu_log_full(vcpu);

@@ -1,8 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Eventfds that raise interrupts, and those that tell of their end. */
 #include <fcntl.h>
+#include <linux/userfaultfd.h>
+#include <poll.h>
 #include <pthread.h>
+#include <sched.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 #include "apic.h"
 #include "test.h"
@@ -419,6 +426,182 @@ TEST_F(running, resampling_into_a_message)
 	while (RUN_SYNC(self->vcpu) < 2)
 		;
 	EXPECT_EQ(0, take(self->resample[0]));
+}
+
+/* ---- many of them ---- */
+
+#define NR_RESAMPLED 1000
+#define NR_WAITERS 600 /* for each */
+
+static u64 phase; /* in the guest's copy */
+
+static void end_of_interrupt(void)
+{
+	WRITE_ONCE(phase, 0); /* that the page is there */
+	outb(0x80, 0);
+	WRITE_ONCE(phase, 1);
+	outb(0x20, 0x60 | PIC_PIN);
+	WRITE_ONCE(phase, 2);
+	GUEST_DONE();
+}
+
+/* On the vCPU's CPU, before anything else there: how often it comes to run during the OUT. */
+static void *watch_phase(void *arg)
+{
+	const struct sched_param param = { .sched_priority = 1 };
+	const struct timespec pause = { .tv_nsec = 200000 };
+	u64 *p = arg, nr = 0;
+
+	pthread_setschedparam(pthread_self(), SCHED_FIFO, &param);
+	while (READ_ONCE(*p) < 2) {
+		nr += READ_ONCE(*p) == 1;
+		nanosleep(&pause, NULL);
+	}
+	return (void *)nr;
+}
+
+/* One instruction of the guest that wakes many does not keep the CPU for itself. */
+TEST(the_end_of_an_interrupt_leaves_the_cpu_to_others)
+{
+	struct rlimit limit = { 4096, 4096 };
+	struct epoll_event event = { .events = EPOLLIN };
+	int resample = new_eventfd(), ep = epoll_create1(0);
+	struct vm *vm = vm_create_with_irqchip();
+	struct vcpu *vcpu = vcpu_add(vm, end_of_interrupt);
+	cpu_set_t cpu = {};
+	pthread_t thread;
+	void *nr;
+
+	if (!is_minivirt())
+		SKIP(return, "KVM only where the kernel is preemptible");
+	ASSERT_EQ(0, setrlimit(RLIMIT_NOFILE, &limit));
+	route_msi(vm, 0x41);
+	for (int i = 0; i < NR_RESAMPLED; i++)
+		ASSERT_EQ(0, irqfd(vm, new_eventfd(), PIC_PIN, RESAMPLE, resample));
+	for (int i = 0; i < NR_WAITERS; i++)
+		ASSERT_EQ(0, epoll_ctl(ep, EPOLL_CTL_ADD, dup(resample), &event));
+	CPU_SET(sched_getcpu(), &cpu);
+	ASSERT_EQ(0, sched_setaffinity(0, sizeof(cpu), &cpu));
+	ASSERT_EQ(0, pthread_create(&thread, NULL, watch_phase, guest_ptr(vm, phase)));
+	RUN_TO(vcpu, KVM_EXIT_IO);
+	RUN_DONE(vcpu);
+	ASSERT_EQ(0, pthread_join(thread, &nr));
+	/* A few times by chance: just before the OUT and just after it. */
+	EXPECT_LT(20, (u64)nr);
+	EXPECT_EQ(NR_RESAMPLED, take(resample));
+}
+
+/* ---- userspace that never answers ---- */
+
+#define PAGE 0x1000ul
+
+/* Two pages: who touches the second one waits for ever. */
+static u8 *half_a_mapping(int *uffd)
+{
+	u8 *p = mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct uffdio_register range = {
+		.range = { .start = (u64)p + PAGE, .len = PAGE },
+		.mode = UFFDIO_REGISTER_MODE_MISSING,
+	};
+	struct uffdio_api api = { .api = UFFD_API };
+
+	*uffd = syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK);
+	if (*uffd < 0)
+		FAIL("userfaultfd: %s", strerror(errno));
+	IOCTL(*uffd, UFFDIO_API, &api);
+	IOCTL(*uffd, UFFDIO_REGISTER, &range);
+	return p;
+}
+
+struct call {
+	int fd;
+	unsigned long nr;
+	void *arg;
+};
+
+static void *make_call(void *arg)
+{
+	struct call *call = arg;
+
+	ioctl(call->fd, call->nr, call->arg);
+	return NULL;
+}
+
+/* Returns when a thread has begun the ioctl, and waits for the second page of @arg's mapping. */
+static void begin_call(int fd, unsigned long nr, void *arg, int uffd)
+{
+	struct pollfd p = { .fd = uffd, .events = POLLIN };
+	struct call *call = malloc(sizeof(*call));
+	struct uffd_msg msg;
+	pthread_t thread;
+
+	*call = (struct call){ fd, nr, arg };
+	pthread_create(&thread, NULL, make_call, call);
+	if (poll(&p, 1, 10000) != 1 || read(uffd, &msg, sizeof(msg)) != sizeof(msg))
+		FAIL("ioctl %#lx does not wait", nr);
+}
+
+/* An eventfd is closed: the line that it held up goes down. */
+static void check_close(struct __test_metadata *_metadata, struct vm *vm)
+{
+	int fd = new_eventfd();
+
+	ASSERT_EQ(0, irqfd(vm, fd, PIN, RESAMPLE, new_eventfd()));
+	signal_fd(fd);
+	EXPECT_TRUE(EVENTUALLY(line_is_up(vm)));
+	close(fd);
+	EXPECT_TRUE(EVENTUALLY(!line_is_up(vm)));
+}
+
+/*
+ * The kernel's own threads free irqfds. A copy from userspace that takes for
+ * ever holds no lock that they need.
+ */
+TEST_F(idle, an_unanswered_copy_holds_up_nobody)
+{
+	static const unsigned long calls[] = {
+		KVM_IRQFD, KVM_SET_GSI_ROUTING, KVM_GET_IRQCHIP, KVM_SET_IRQCHIP, KVM_SET_PIT2,
+		KVM_GET_PIT2, KVM_CREATE_PIT2, KVM_REINJECT_CONTROL, KVM_SET_CLOCK, KVM_GET_CLOCK,
+		KVM_SET_USER_MEMORY_REGION, KVM_IOEVENTFD,
+	};
+	struct kvm_pit_config pit = {};
+	struct kvm_irq_routing *routing;
+	u8 *p;
+	int uffd;
+
+	IOCTL(self->vm->fd, KVM_CREATE_PIT2, &pit);
+	set_pin(self->vm, 0x51 | RTE_LEVEL | RTE_MASKED);
+	for (int i = 0; i < ARRAY_SIZE(calls); i++) {
+		p = half_a_mapping(&uffd);
+		begin_call(self->vm->fd, calls[i], p + PAGE - 4, uffd);
+	}
+	/* The second of two copies, too. */
+	p = half_a_mapping(&uffd);
+	routing = (void *)(p + PAGE - sizeof(*routing));
+	routing->nr = 1;
+	begin_call(self->vm->fd, KVM_SET_GSI_ROUTING, routing, uffd);
+	check_close(_metadata, self->vm);
+}
+
+/* Nor does a lock that others hold over a copy. */
+TEST_F(idle, an_unanswered_copy_of_the_dirty_log_holds_up_no_eventfd)
+{
+	struct kvm_pit_config pit = {};
+	struct kvm_dirty_log log = { .slot = 1 };
+	struct call create = { self->vm->fd, KVM_CREATE_PIT2, &pit };
+	pthread_t thread;
+	int uffd;
+
+	if (!is_minivirt())
+		SKIP(return, "KVM_GET_IRQCHIP waits for KVM_CREATE_PIT2");
+	set_pin(self->vm, 0x51 | RTE_LEVEL | RTE_MASKED);
+	vm_add_memory(self->vm, 1, GPA_FREE + 0x10000000, PAGE, KVM_MEM_LOG_DIRTY_PAGES);
+	log.dirty_bitmap = half_a_mapping(&uffd) + PAGE;
+	begin_call(self->vm->fd, KVM_GET_DIRTY_LOG, &log, uffd);
+	/* It needs the buses' lock, which is the slots'. */
+	ASSERT_EQ(0, pthread_create(&thread, NULL, make_call, &create));
+	usleep(20000);
+	check_close(_metadata, self->vm);
 }
 
 /* ---- all at once ---- */

@@ -224,10 +224,14 @@ struct mv_pit {
 /**
  * struct mv_irqchip - the chips that a VM has once
  * @lint0_nmi: vCPUs whose LINT0 delivers NMIs
+ * @resampled: GSIs with irqfds that resample
+ * @ended: atomic; of those, whose interrupt has ended: the irqfds are to be told
  */
 struct mv_irqchip {
 	struct mv_vm *vm;
 	atomic_t lint0_nmi;
+	DECLARE_BITMAP(resampled, MV_MAX_ROUTES);
+	DECLARE_BITMAP(ended, MV_MAX_ROUTES);
 	struct mv_pic pic;
 	struct mv_ioapic ioapic;
 	struct mv_pit *pit; /* NULL until KVM_CREATE_PIT2 */
@@ -262,12 +266,12 @@ void mv_pit_destroy(struct mv_irqchip *chips);
 
 void mv_pit_acked(struct mv_irqchip *chips);
 void mv_pit_forget_ticks(struct mv_irqchip *chips);
-long mv_pit_ioctl(struct mv_vm *vm, unsigned int nr, void __user *arg); /* vm->lock held */
+long mv_pit_ioctl(struct mv_vm *vm, unsigned int nr, void __user *arg);
 
 /* irqfd.c */
-long mv_irqfd_ioctl(struct mv_vm *vm, const struct kvm_irqfd __user *arg); /* vm->lock held */
+long mv_irqfd_ioctl(struct mv_vm *vm, const struct kvm_irqfd __user *arg);
 /* With irq_lock held: somebody waits for the end of @gsi's interrupt; it is over. */
-bool mv_irqfd_resamples(struct mv_vm *vm, u32 gsi);
+bool mv_irqfd_resamples(struct mv_irqchip *chips, u32 gsi);
 void mv_irqfd_acked(struct mv_irqchip *chips, u32 gsi);
 
 /* route.c; @pin counts from 0 on each of the three chips, KVM_IRQCHIP_*. */

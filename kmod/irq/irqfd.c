@@ -4,12 +4,17 @@
  *
  * Who signals the eventfd calls irqfd_wakeup(), with the lock of its wait
  * queue held and interrupts off.  Messages are sent right there.  Pins are
- * raised by a work item: vm->irq_lock is taken outside those locks, as the end
- * of a level-triggered interrupt signals the resampling eventfd.
+ * raised by a work item, as that takes vm->irq_lock.
  *
  * With KVM_IRQFD_FLAG_RESAMPLE the eventfd raises a level-triggered line.  It
  * goes down by itself at the end of the interrupt, and the other eventfd tells
- * the device, which signals again if it still wants something.
+ * the device, which signals again if it still wants something.  The vCPU that
+ * has ended the interrupt signals those eventfds, with no lock but
+ * vm->irqfds_lock, before it enters the guest again: how many wait for them is
+ * userspace's choice.
+ *
+ * A work item of the kernel takes vm->irqfds_lock, so nobody who holds it waits
+ * for userspace: not in a copy, nor for a lock or a grace period that does.
  */
 #include <linux/eventfd.h>
 #include <linux/file.h>
@@ -20,12 +25,14 @@
 #include "compat.h"
 #include "irq.h"
 
-/* A bound on what the end of one interrupt signals, with interrupts off. */
+/* A bound on what the end of one interrupt signals. */
 #define MV_MAX_RESAMPLED 1024
 
 struct mv_irqfd {
-	struct list_head list; /* in vm->irqfds, under vm->lock */
-	struct list_head resampled; /* in vm->resampled_irqfds, under vm->irq_lock, if @resample */
+	/* Under vm->irqfds_lock: */
+	struct list_head list; /* in vm->irqfds */
+	struct list_head resampled; /* in vm->resampled_irqfds, if @resample */
+	struct list_head untold; /* in vm->untold_irqfds: @resample is to be signaled */
 	struct mv_vm *vm;
 	u32 gsi;
 	bool closed; /* the last descriptor of @eventfd is: no signal comes any more */
@@ -76,11 +83,52 @@ static void irqfd_queue(struct file *file, wait_queue_head_t *head, poll_table *
 
 /* ---- resampling ------------------------------------------------------------- */
 
-bool mv_irqfd_resamples(struct mv_vm *vm, u32 gsi)
+bool mv_irqfd_resamples(struct mv_irqchip *chips, u32 gsi)
+{
+	lockdep_assert_held(&chips->vm->irq_lock);
+	return gsi < MV_MAX_ROUTES && test_bit(gsi, chips->resampled);
+}
+
+void mv_irqfd_acked(struct mv_irqchip *chips, u32 gsi)
+{
+	if (!mv_irqfd_resamples(chips, gsi))
+		return;
+	mv_set_irq_locked(chips, gsi, 0, MV_IRQ_SOURCE_IRQFD);
+	set_bit(gsi, chips->ended);
+	/* Interrupts end in the thread of a vCPU. */
+	mv_request(mv_loaded_vcpu(), MV_REQ_RESAMPLE);
+}
+
+void mv_irqfd_resample(struct mv_vm *vm)
+{
+	struct mv_irqchip *chips = mv_chips(vm);
+	struct mv_irqfd *irqfd;
+	u32 gsi;
+
+	mutex_lock(&vm->irqfds_lock);
+	for_each_set_bit(gsi, chips->ended, MV_MAX_ROUTES) {
+		clear_bit(gsi, chips->ended);
+		list_for_each_entry(irqfd, &vm->resampled_irqfds, resampled) {
+			if (irqfd->gsi == gsi)
+				list_move_tail(&irqfd->untold, &vm->untold_irqfds);
+		}
+	}
+	while (!list_empty(&vm->untold_irqfds) && !fatal_signal_pending(current)) {
+		irqfd = list_first_entry(&vm->untold_irqfds, struct mv_irqfd, untold);
+		list_del_init(&irqfd->untold);
+		mv_eventfd_signal(irqfd->resample);
+		/* One alone may wake many. */
+		mutex_unlock(&vm->irqfds_lock);
+		cond_resched();
+		mutex_lock(&vm->irqfds_lock);
+	}
+	mutex_unlock(&vm->irqfds_lock);
+}
+
+static bool is_resampled(struct mv_vm *vm, u32 gsi)
 {
 	struct mv_irqfd *irqfd;
 
-	lockdep_assert_held(&vm->irq_lock);
 	list_for_each_entry(irqfd, &vm->resampled_irqfds, resampled) {
 		if (irqfd->gsi == gsi)
 			return true;
@@ -88,43 +136,39 @@ bool mv_irqfd_resamples(struct mv_vm *vm, u32 gsi)
 	return false;
 }
 
-void mv_irqfd_acked(struct mv_irqchip *chips, u32 gsi)
+/* The first that waits for the end of the GSI's interrupt has come, or the last has gone. */
+static void set_resampled(struct mv_irqchip *chips, u32 gsi, bool resampled)
 {
-	struct mv_irqfd *irqfd;
-	bool lowered = false;
-
-	lockdep_assert_held(&chips->vm->irq_lock);
-	list_for_each_entry(irqfd, &chips->vm->resampled_irqfds, resampled) {
-		if (irqfd->gsi != gsi)
-			continue;
-		if (!lowered)
-			mv_set_irq_locked(chips, gsi, 0, MV_IRQ_SOURCE_IRQFD);
-		lowered = true;
-		mv_eventfd_signal(irqfd->resample);
-	}
+	/* No route leads from other GSIs. */
+	if (gsi >= MV_MAX_ROUTES)
+		return;
+	spin_lock_irq(&chips->vm->irq_lock);
+	__assign_bit(gsi, chips->resampled, resampled);
+	/* Nobody could tell when the line goes down. */
+	if (!resampled)
+		mv_set_irq_locked(chips, gsi, 0, MV_IRQ_SOURCE_IRQFD);
+	mv_ioapic_update_eoi_vectors(chips);
+	spin_unlock_irq(&chips->vm->irq_lock);
 }
 
 static void add_resampled(struct mv_irqfd *irqfd)
 {
 	struct mv_vm *vm = irqfd->vm;
+	bool first = !is_resampled(vm, irqfd->gsi);
 
-	spin_lock_irq(&vm->irq_lock);
 	list_add(&irqfd->resampled, &vm->resampled_irqfds);
-	mv_ioapic_update_eoi_vectors(vm->irqchip);
-	spin_unlock_irq(&vm->irq_lock);
+	if (first)
+		set_resampled(mv_chips(vm), irqfd->gsi, true);
 }
 
-/* The line goes down with the last who could tell when. */
 static void remove_resampled(struct mv_irqfd *irqfd)
 {
 	struct mv_vm *vm = irqfd->vm;
 
-	spin_lock_irq(&vm->irq_lock);
+	list_del(&irqfd->untold);
 	list_del(&irqfd->resampled);
-	if (!mv_irqfd_resamples(vm, irqfd->gsi))
-		mv_set_irq_locked(vm->irqchip, irqfd->gsi, 0, MV_IRQ_SOURCE_IRQFD);
-	mv_ioapic_update_eoi_vectors(vm->irqchip);
-	spin_unlock_irq(&vm->irq_lock);
+	if (!is_resampled(vm, irqfd->gsi))
+		set_resampled(mv_chips(vm), irqfd->gsi, false);
 }
 
 /* ---- life ------------------------------------------------------------------- */
@@ -133,7 +177,7 @@ static void irqfd_free(struct mv_irqfd *irqfd)
 {
 	u64 count;
 
-	lockdep_assert_held(&irqfd->vm->lock);
+	lockdep_assert_held(&irqfd->vm->irqfds_lock);
 	list_del(&irqfd->list);
 	/* From here on nobody wakes it, so nothing makes it work again. */
 	eventfd_ctx_remove_wait_queue(irqfd->eventfd, &irqfd->wait, &count);
@@ -152,18 +196,20 @@ static void irqfd_reap(struct work_struct *work)
 	struct mv_vm *vm = container_of(work, struct mv_vm, irqfd_reaper);
 	struct mv_irqfd *irqfd, *next;
 
-	mutex_lock(&vm->lock);
+	mutex_lock(&vm->irqfds_lock);
 	list_for_each_entry_safe(irqfd, next, &vm->irqfds, list) {
 		if (READ_ONCE(irqfd->closed))
 			irqfd_free(irqfd);
 	}
-	mutex_unlock(&vm->lock);
+	mutex_unlock(&vm->irqfds_lock);
 }
 
 void mv_irqfd_init_vm(struct mv_vm *vm)
 {
+	mutex_init(&vm->irqfds_lock);
 	INIT_LIST_HEAD(&vm->irqfds);
 	INIT_LIST_HEAD(&vm->resampled_irqfds);
+	INIT_LIST_HEAD(&vm->untold_irqfds);
 	INIT_WORK(&vm->irqfd_reaper, irqfd_reap);
 }
 
@@ -171,10 +217,10 @@ void mv_irqfd_release_vm(struct mv_vm *vm)
 {
 	struct mv_irqfd *irqfd, *next;
 
-	mutex_lock(&vm->lock);
+	mutex_lock(&vm->irqfds_lock);
 	list_for_each_entry_safe(irqfd, next, &vm->irqfds, list)
 		irqfd_free(irqfd);
-	mutex_unlock(&vm->lock);
+	mutex_unlock(&vm->irqfds_lock);
 	cancel_work_sync(&vm->irqfd_reaper);
 }
 
@@ -201,13 +247,14 @@ static int assign(struct mv_vm *vm, const struct kvm_irqfd *args)
 	int r;
 
 	/* Only chips of the module can tell of the end of an interrupt. */
-	if (!vm->irqchip && (resample || !vm->split_irqchip))
+	if (!mv_chips(vm) && (resample || !READ_ONCE(vm->split_irqchip)))
 		return -EINVAL;
 	irqfd = kzalloc(sizeof(*irqfd), GFP_KERNEL_ACCOUNT);
 	if (!irqfd)
 		return -ENOMEM;
 	irqfd->vm = vm;
 	irqfd->gsi = args->gsi;
+	INIT_LIST_HEAD(&irqfd->untold);
 	INIT_WORK(&irqfd->inject, irqfd_inject);
 	init_waitqueue_func_entry(&irqfd->wait, irqfd_wakeup);
 	init_poll_funcptr(&irqfd->poll, irqfd_queue);
@@ -227,9 +274,10 @@ static int assign(struct mv_vm *vm, const struct kvm_irqfd *args)
 		if (r)
 			goto put_eventfd;
 	}
+	mutex_lock(&vm->irqfds_lock);
 	r = check_room(irqfd);
 	if (r)
-		goto put_resample;
+		goto unlock;
 
 	list_add(&irqfd->list, &vm->irqfds);
 	if (resample)
@@ -237,10 +285,12 @@ static int assign(struct mv_vm *vm, const struct kvm_irqfd *args)
 	/* What was signalled before counts. */
 	if (vfs_poll(file, &irqfd->poll) & EPOLLIN)
 		schedule_work(&irqfd->inject);
+	mutex_unlock(&vm->irqfds_lock);
 	fput(file);
 	return 0;
 
-put_resample:
+unlock:
+	mutex_unlock(&vm->irqfds_lock);
 	if (resample)
 		eventfd_ctx_put(irqfd->resample);
 put_eventfd:
@@ -259,10 +309,12 @@ static int deassign(struct mv_vm *vm, const struct kvm_irqfd *args)
 
 	if (IS_ERR(eventfd))
 		return PTR_ERR(eventfd);
+	mutex_lock(&vm->irqfds_lock);
 	list_for_each_entry_safe(irqfd, next, &vm->irqfds, list) {
 		if (irqfd->eventfd == eventfd && irqfd->gsi == args->gsi)
 			irqfd_free(irqfd);
 	}
+	mutex_unlock(&vm->irqfds_lock);
 	eventfd_ctx_put(eventfd);
 	return 0;
 }
@@ -271,7 +323,6 @@ long mv_irqfd_ioctl(struct mv_vm *vm, const struct kvm_irqfd __user *arg)
 {
 	struct kvm_irqfd args;
 
-	lockdep_assert_held(&vm->lock);
 	if (copy_from_user(&args, arg, sizeof(args)))
 		return -EFAULT;
 	if (args.flags & ~(KVM_IRQFD_FLAG_DEASSIGN | KVM_IRQFD_FLAG_RESAMPLE))

@@ -455,40 +455,48 @@ static void get_state(struct mv_irqchip *chips, struct kvm_pit_state2 *s)
 	spin_unlock_irq(&chips->vm->irq_lock);
 }
 
+/* vm->lock held: the PIT is there for good, or not. */
+static long pit_ioctl(struct mv_irqchip *chips, unsigned int nr, struct kvm_pit_state2 *s,
+		      bool reinject)
+{
+	if (!chips || !chips->pit)
+		return -ENXIO;
+	switch (nr) {
+	case KVM_GET_PIT:
+	case KVM_GET_PIT2:
+		get_state(chips, s);
+		break;
+	case KVM_SET_PIT:
+		s->flags = chips->pit->s.flags;
+		fallthrough;
+	case KVM_SET_PIT2:
+		set_state(chips, s);
+		break;
+	default: /* KVM_REINJECT_CONTROL */
+		set_reinject(chips, reinject);
+	}
+	return 0;
+}
+
 long mv_pit_ioctl(struct mv_vm *vm, unsigned int nr, void __user *arg)
 {
-	struct mv_irqchip *chips = vm->irqchip;
-	struct kvm_reinject_control control;
+	struct kvm_reinject_control control = {};
 	struct kvm_pit_state2 s = {};
 	/* KVM_GET_PIT and KVM_SET_PIT know the channels alone, which come first. */
 	const size_t channels = sizeof(struct kvm_pit_state);
+	long r;
 
 	BUILD_BUG_ON(sizeof(struct kvm_pit_state) != offsetof(struct kvm_pit_state2, flags));
-	lockdep_assert_held(&vm->lock);
 
 	if ((nr == KVM_SET_PIT && copy_from_user(&s, arg, channels)) ||
 	    (nr == KVM_SET_PIT2 && copy_from_user(&s, arg, sizeof(s))) ||
 	    (nr == KVM_REINJECT_CONTROL && copy_from_user(&control, arg, sizeof(control))))
 		return -EFAULT;
-	if (!chips || !chips->pit)
-		return -ENXIO;
-
-	switch (nr) {
-	case KVM_GET_PIT:
-		get_state(chips, &s);
-		return copy_to_user(arg, &s, channels) ? -EFAULT : 0;
-	case KVM_GET_PIT2:
-		get_state(chips, &s);
-		return copy_to_user(arg, &s, sizeof(s)) ? -EFAULT : 0;
-	case KVM_SET_PIT:
-		s.flags = chips->pit->s.flags;
-		set_state(chips, &s);
-		return 0;
-	case KVM_SET_PIT2:
-		set_state(chips, &s);
-		return 0;
-	default: /* KVM_REINJECT_CONTROL */
-		set_reinject(chips, control.pit_reinject);
-		return 0;
-	}
+	mutex_lock(&vm->lock);
+	r = pit_ioctl(vm->irqchip, nr, &s, control.pit_reinject);
+	mutex_unlock(&vm->lock);
+	if (!r && ((nr == KVM_GET_PIT && copy_to_user(arg, &s, channels)) ||
+		   (nr == KVM_GET_PIT2 && copy_to_user(arg, &s, sizeof(s)))))
+		return -EFAULT;
+	return r;
 }

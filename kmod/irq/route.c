@@ -149,7 +149,7 @@ static bool pit_wants_ack(struct mv_irqchip *chips, u32 chip, u32 pin)
 bool mv_pin_wants_ack(struct mv_irqchip *chips, u32 chip, u32 pin)
 {
 	return pit_wants_ack(chips, chip, pin) ||
-	       mv_irqfd_resamples(chips->vm, locked_routing(chips->vm)->gsi[chip][pin]);
+	       mv_irqfd_resamples(chips, locked_routing(chips->vm)->gsi[chip][pin]);
 }
 
 void mv_pin_acked(struct mv_irqchip *chips, u32 chip, u32 pin)
@@ -250,10 +250,12 @@ static void update_split_eoi_vectors(struct mv_vm *vm, const struct mv_routing *
 	mv_set_eoi_vectors(vm, vectors);
 }
 
-static void install_routing(struct mv_vm *vm, struct mv_routing *routing)
+/* Returns what was there: to be freed when the readers under vm->srcu are gone. */
+static struct mv_routing *install_routing(struct mv_vm *vm, struct mv_routing *routing)
 {
 	struct mv_routing *old;
 
+	lockdep_assert_held(&vm->lock);
 	spin_lock_irq(&vm->irq_lock);
 	old = rcu_replace_pointer(vm->routing, routing, lockdep_is_held(&vm->irq_lock));
 	if (vm->irqchip)
@@ -261,10 +263,7 @@ static void install_routing(struct mv_vm *vm, struct mv_routing *routing)
 	else if (vm->split_irqchip)
 		update_split_eoi_vectors(vm, routing);
 	spin_unlock_irq(&vm->irq_lock);
-	if (old) {
-		synchronize_srcu_expedited(&vm->srcu);
-		kvfree(old);
-	}
+	return old;
 }
 
 /* GSI n is pin n of the two PICs, seen as one chip of 16, and of the IOAPIC. */
@@ -281,17 +280,39 @@ static struct mv_routing *default_routing(void)
 	return routing;
 }
 
-static long set_gsi_routing(struct mv_vm *vm, struct kvm_irq_routing __user *arg)
+static struct mv_routing *make_routing(struct mv_vm *vm,
+				       const struct kvm_irq_routing_entry *entries, u32 nr)
 {
-	struct kvm_irq_routing_entry *entries = NULL;
 	struct mv_routing *routing;
-	struct kvm_irq_routing head;
 	u32 i, nr_gsis = MV_NR_PINS;
 	int err = 0;
 
+	for (i = 0; i < nr; i++) {
+		if (entries[i].gsi >= MV_NR_GSIS)
+			return ERR_PTR(-EINVAL);
+		nr_gsis = max(nr_gsis, entries[i].gsi + 1);
+	}
+	routing = alloc_routing(nr_gsis);
+	if (!routing)
+		return ERR_PTR(-ENOMEM);
+	for (i = 0; i < nr && !err; i++)
+		err = add_entry(vm, routing, &entries[i]);
+	if (err) {
+		kvfree(routing);
+		return ERR_PTR(err);
+	}
+	return routing;
+}
+
+static long set_gsi_routing(struct mv_vm *vm, struct kvm_irq_routing __user *arg)
+{
+	struct mv_routing *routing, *old = NULL;
+	struct kvm_irq_routing_entry *entries = NULL;
+	struct kvm_irq_routing head;
+
 	if (copy_from_user(&head, arg, sizeof(head)))
 		return -EFAULT;
-	if (!vm->irqchip && !vm->split_irqchip)
+	if (!mv_chips(vm) && !READ_ONCE(vm->split_irqchip))
 		return -EINVAL;
 	if (head.nr > MV_MAX_ROUTES || head.flags)
 		return -EINVAL;
@@ -301,24 +322,17 @@ static long set_gsi_routing(struct mv_vm *vm, struct kvm_irq_routing __user *arg
 			return PTR_ERR(entries);
 	}
 
-	for (i = 0; i < head.nr && !err; i++) {
-		if (entries[i].gsi >= MV_NR_GSIS)
-			err = -EINVAL;
-		else
-			nr_gsis = max(nr_gsis, entries[i].gsi + 1);
-	}
-	routing = err ? NULL : alloc_routing(nr_gsis);
-	if (!err && !routing)
-		err = -ENOMEM;
-	for (i = 0; i < head.nr && !err; i++)
-		err = add_entry(vm, routing, &entries[i]);
+	mutex_lock(&vm->lock);
+	routing = make_routing(vm, entries, head.nr);
+	if (!IS_ERR(routing))
+		old = install_routing(vm, routing);
+	mutex_unlock(&vm->lock);
 	kvfree(entries);
-
-	if (err)
-		kvfree(routing);
-	else
-		install_routing(vm, routing);
-	return err;
+	if (old) {
+		synchronize_srcu_expedited(&vm->srcu);
+		kvfree(old);
+	}
+	return PTR_ERR_OR_ZERO(routing);
 }
 
 /* ---- ioctls --------------------------------------------------------------- */
@@ -360,6 +374,7 @@ static int irqchip_create(struct mv_vm *vm)
 	if (err)
 		goto free;
 
+	/* There were none before, as they need a chip. */
 	install_routing(vm, routing);
 	/* Pairs with mv_chips(): whole, with its routes, when it is seen. */
 	smp_store_release(&vm->irqchip, chips);
@@ -398,7 +413,7 @@ static long signal_msi(struct mv_vm *vm, struct kvm_msi __user *arg)
 
 static long irqchip_state(struct mv_vm *vm, struct kvm_irqchip __user *arg, bool set)
 {
-	struct mv_irqchip *chips = vm->irqchip;
+	struct mv_irqchip *chips = mv_chips(vm);
 	struct kvm_irqchip *s;
 	long err = 0;
 
@@ -433,54 +448,52 @@ static long irqchip_state(struct mv_vm *vm, struct kvm_irqchip __user *arg, bool
 	return err;
 }
 
-static long locked_ioctl(struct mv_vm *vm, unsigned int nr, void __user *arg)
+static long create(struct mv_vm *vm, const struct kvm_pit_config *pit)
 {
-	struct kvm_pit_config cfg = { .flags = KVM_PIT_SPEAKER_DUMMY };
+	long r;
+
+	mutex_lock(&vm->lock);
+	r = pit ? mv_pit_create(vm, pit) : irqchip_create(vm);
+	mutex_unlock(&vm->lock);
+	return r;
+}
+
+/* Each takes the locks that it needs, around no copy from or to userspace. */
+long mv_irq_vm_ioctl(struct mv_vm *vm, unsigned int nr, unsigned long arg)
+{
+	struct kvm_pit_config pit = { .flags = KVM_PIT_SPEAKER_DUMMY };
+	void __user *argp = (void __user *)arg;
 
 	switch (nr) {
 	case KVM_CREATE_IRQCHIP:
-		return irqchip_create(vm);
+		return create(vm, NULL);
 	case KVM_CREATE_PIT2:
-		if (copy_from_user(&cfg, arg, sizeof(cfg)))
+		if (copy_from_user(&pit, argp, sizeof(pit)))
 			return -EFAULT;
 		fallthrough;
 	case KVM_CREATE_PIT:
-		return mv_pit_create(vm, &cfg);
+		return create(vm, &pit);
 	case KVM_GET_IRQCHIP:
-		return irqchip_state(vm, arg, false);
 	case KVM_SET_IRQCHIP:
-		return irqchip_state(vm, arg, true);
+		return irqchip_state(vm, argp, nr == KVM_SET_IRQCHIP);
 	case KVM_SET_GSI_ROUTING:
-		return set_gsi_routing(vm, arg);
+		return set_gsi_routing(vm, argp);
 	case KVM_IRQFD:
-		return mv_irqfd_ioctl(vm, arg);
+		return mv_irqfd_ioctl(vm, argp);
 	case KVM_GET_PIT:
 	case KVM_SET_PIT:
 	case KVM_GET_PIT2:
 	case KVM_SET_PIT2:
 	case KVM_REINJECT_CONTROL:
-		return mv_pit_ioctl(vm, nr, arg);
-	default:
-		return -ENOTTY;
-	}
-}
-
-long mv_irq_vm_ioctl(struct mv_vm *vm, unsigned int nr, unsigned long arg)
-{
-	void __user *argp = (void __user *)arg;
-	long ret;
-
-	switch (nr) {
+		return mv_pit_ioctl(vm, nr, argp);
 	case KVM_IRQ_LINE:
 	case KVM_IRQ_LINE_STATUS:
 		return irq_line(vm, argp, nr == KVM_IRQ_LINE_STATUS);
 	case KVM_SIGNAL_MSI:
 		return signal_msi(vm, argp);
+	default:
+		return -ENOTTY;
 	}
-	mutex_lock(&vm->lock);
-	ret = locked_ioctl(vm, nr, argp);
-	mutex_unlock(&vm->lock);
-	return ret;
 }
 
 /* ---- life ----------------------------------------------------------------- */
