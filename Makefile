@@ -25,6 +25,8 @@ help:
 	@echo "make test-kvm-selftests  the kernel's own KVM selftests; STOCK=1: on stock KVM, for the list"
 	@echo 'make test-qemu     stock QEMU boots Linux guests; GUEST=debian-6.1; TESTS="pc:on:1:migrate ..."'
 	@echo 'make test-all      all of it, on VT-x and AMD-V, on all kernels; hours; PARTS="qemu ..."'
+	@echo 'make test-stress   races and a fuzzer of the ioctls for an hour each, on the debug kernel of both;'
+	@echo '                   SECONDS=600 CPU=svm'
 	@echo 'make bench         measure KVM and minivirt side by side in the testbed'
 	@echo '                   BENCH_ARGS="--cpu svm --mitigations all cpuid pio-out", --help'
 	@echo 'make bench-check   the same; fails if a figure got worse by more than 3 %'
@@ -82,6 +84,11 @@ test:
 test-all:
 	@testbed/test-all $(PARTS)
 
+# On both unless CPU is given
+test-stress: SECONDS ?= 3600
+test-stress:
+	@testbed/test-stress $(SECONDS) $(if $(filter file,$(origin CPU)),,$(CPU))
+
 check unit:
 	@testbed/test $@
 
@@ -103,5 +110,5 @@ bench-check:
 bench-real:
 	@bench/run --real $(BENCH_ARGS)
 
-.PHONY: run bench bench-check bench-real test test-all check unit test-kvm test-debug \
+.PHONY: run bench bench-check bench-real test test-all test-stress check unit test-kvm test-debug \
 	test-kvm-selftests test-qemu
