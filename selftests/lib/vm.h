@@ -63,6 +63,9 @@ bool on_tcg(void);
 /* The same of Bochs and its VT-x: its ACPI tables name it, its CPUID no hypervisor. */
 bool on_bochs(void);
 
+/* Another number when the kernel has warned, or lockdep has complained, meanwhile. */
+u64 kernel_trouble(void);
+
 /* A VM without memory; then one with RAM, page tables and the program's image. */
 struct vm *vm_create_empty(void);
 struct vm *vm_create(void);

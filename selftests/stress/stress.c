@@ -85,8 +85,9 @@ static void setup(struct stress *s, u64 *r)
 	for (u32 i = 0; stress_has_apic && i < vm->cpuid->nent; i++)
 		if (vm->cpuid->entries[i].function == 1)
 			vm->cpuid->entries[i].ecx |= 1 << 24 | 1 << 21;
-	s->pool = mmap(NULL, POOL_SIZE, PROT_READ | PROT_WRITE,
-		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	/* Far from all else: where parts of it are unmapped, nothing else gets a place. */
+	s->pool = mmap((void *)0x200000000, POOL_SIZE, PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
 	if (s->pool == MAP_FAILED)
 		FAIL("mmap: %s", strerror(errno));
 	if (vm_set_slot(vm, 1, WINDOW, WINDOW_SIZE, s->pool, 0))
@@ -219,6 +220,7 @@ static bool round_ends_well(const struct race *race, u64 seed)
 {
 	u64 r = rnd_seed(~seed);
 	double seconds = race->killed ? 10 : 1 + rnd_below(&r, 1000) / 1e3, at = now();
+	u64 trouble = kernel_trouble();
 	int status, before = vms();
 	pid_t pid;
 
@@ -243,6 +245,10 @@ static bool round_ends_well(const struct race *race, u64 seed)
 		status = 0;
 	if (status) {
 		ksft_print_msg("the process ended with status %#x\n", status);
+		return false;
+	}
+	if (kernel_trouble() != trouble) {
+		ksft_print_msg("the kernel has reported something\n");
 		return false;
 	}
 	for (at = now() + HANG; vms() > before; usleep(10000)) {
@@ -277,9 +283,9 @@ static bool run_race(const struct race *race, u64 seed, double seconds)
 		rounds++;
 		if (now() > told + PROGRESS) {
 			told = now();
-			ksft_print_msg("progress %s: %llu rounds, %.0f of %.0f s, seed %llu\n",
+			ksft_print_msg("progress %s: %llu rounds, %.0f of %.0f s, to seed %llu\n",
 				       race->name, (unsigned long long)rounds, told - start,
-				       seconds, (unsigned long long)seed);
+				       seconds, (unsigned long long)(seed + rounds));
 			fflush(stdout);
 		}
 	}
@@ -320,7 +326,7 @@ int main(int argc, char **argv)
 		} else {
 			for (int j = 0; j < stress_nr_races; j++)
 				ksft_print_msg("race %s\n", stress_races[j].name);
-			ksft_exit_fail_msg("stress [--dev D] [--seconds N] [--seed S] [--race NAME]...\n");
+			ksft_exit_fail_msg("stress.c tells the options\n");
 		}
 	}
 	fd = open(dev_path, O_RDWR);

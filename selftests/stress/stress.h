@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 #include "apic.h"
+#include "rnd.h"
 
 #define PAGE 0x1000ul
 /* Guest-physical memory that slots come to and go from; all of them are parts of the pool. */
@@ -62,36 +63,6 @@ extern bool stress_stop;
 extern bool stress_wild, stress_has_apic;
 extern bool stress_vmcall; /* this processor's hypercall is VMCALL, not VMMCALL */
 extern bool stress_tcg;
-
-/* xorshift64*: also for the guest, which has no C library. */
-static inline u64 rnd(u64 *state)
-{
-	u64 x = *state;
-
-	x ^= x >> 12;
-	x ^= x << 25;
-	x ^= x >> 27;
-	*state = x;
-	return (x * 0x2545f4914f6cdd1dull) >> 16;
-}
-
-static inline u64 rnd_below(u64 *state, u64 end)
-{
-	return rnd(state) % end;
-}
-
-/* A state from any number, so that neighbours give different numbers. */
-static inline u64 rnd_seed(u64 seed)
-{
-	seed = (seed ^ (seed >> 30)) * 0xbf58476d1ce4e5b9ull + 0x9e3779b97f4a7c15ull;
-	seed = (seed ^ (seed >> 27)) * 0x94d049bb133111ebull;
-	return (seed ^ (seed >> 31)) | 1;
-}
-
-/* A value as those that are not expected are: bounds, single bits, anything. */
-u64 rnd_value(u64 *state);
-/* Changes a few bytes, words or bits of a structure. */
-void rnd_mutate(u64 *state, void *buf, size_t size);
 
 /* guest.c: before a VM is made, and what its vCPUs run, which never returns. */
 void stress_prepare_guest(void);

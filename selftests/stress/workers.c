@@ -12,42 +12,6 @@
 #include <sys/wait.h>
 #include "stress.h"
 
-u64 rnd_value(u64 *r)
-{
-	static const u64 some[] = {
-		0, 1, 2, 3, 0x7f, 0x80, 0xff, 0x100, 0xfff, 0x1000, 0x7fff, 0x8000, 0xffff, 0x10000,
-		0x7fffffff, 0x80000000, 0xffffffff, 0x100000000, 0xfee00000, 0xfffffffff000,
-		0x7fffffffffff, 0x800000000000, 0xffff800000000000, 0x7fffffffffffffff,
-		0x8000000000000000, 0xfffffffffffff000, 0xffffffffffffffff,
-	};
-
-	switch (rnd_below(r, 4)) {
-	case 0:
-		return 1ull << rnd_below(r, 64);
-	case 1:
-		return rnd(r) >> rnd_below(r, 48);
-	case 2:
-		return rnd(r) << 16 ^ rnd(r);
-	default:
-		return some[rnd_below(r, sizeof(some) / sizeof(some[0]))];
-	}
-}
-
-void rnd_mutate(u64 *r, void *buf, size_t size)
-{
-	static const u8 widths[] = { 1, 1, 2, 4, 8 };
-	u64 n = 1 + rnd_below(r, 4), val;
-
-	while (n--) {
-		u8 width = widths[rnd_below(r, 5)];
-
-		if (width > size)
-			continue;
-		val = rnd_value(r);
-		memcpy((u8 *)buf + rnd_below(r, size / width) * width, &val, width);
-	}
-}
-
 /* ---- the vCPUs ---- */
 
 void stress_reset_vcpu(struct stress *s, int fd, u64 id, u64 seed)
