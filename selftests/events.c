@@ -414,8 +414,8 @@ static void count_interrupt(struct ex_frame *frame __attribute__((unused)))
 	interrupts++;
 }
 
-/* The first OUT is for the page to be mapped: no other exit is to come. */
-#define WAITING(name, text) GUEST_ASM(name, "64", "out %al, $0x11\n" text)
+/* First of all what is needed is mapped: no other exit is to come. */
+#define WAITING(name, text) GUEST_ASM(name, "64", "int $0x50\n out %al, $0x11\n" text)
 
 WAITING(int_n, "int $0x50\n out %al, $0x10\n hlt");
 WAITING(pushf, "pushfq\n pop %rbx\n out %al, $0x10\n hlt");
@@ -459,9 +459,10 @@ TEST(an_interrupt_that_waits_in_a_shadow_leaves_no_trace)
 
 		RUN_TO_PORT(vcpu, 0x11);
 		complete_out(vcpu);
+		*guest_ptr(vm, seen_rflags) = 0;
 		regs = vcpu_regs(vcpu);
 		vcpu_set_msr(vcpu, 0xc0000081, (u64)SEL_CODE << 32); /* STAR */
-		vcpu_set_msr(vcpu, 0xc0000082, GPA_CODE + 5); /* LSTAR: behind the first HLT */
+		vcpu_set_msr(vcpu, 0xc0000082, GPA_CODE + 7); /* LSTAR: behind the first HLT */
 		vcpu_set_msr(vcpu, 0xc0000084, 0); /* SFMASK */
 		regs.rflags |= 0x200;
 		regs.rsp -= 8;

@@ -586,6 +586,65 @@ TEST(faults_of_the_new_task)
 	}
 }
 
+/* A fault while an exception is delivered; and one of an event, which no instruction has made. */
+TEST(faults_of_the_new_task_of_an_event)
+{
+	struct vcpu *vcpu = START(bad_load, task_b);
+
+	NOT_ON_TCG("goes on before it looks");
+	NOT_ON_KVM("goes on in the old one");
+	set_task_gate(vcpu->vm, GP, SEL_B);
+	TSS(vcpu, TSS_B)->ds = SEL_ABSENT;
+	RUN_TO_PORT(vcpu, 0x60);
+	EXPECT_EQ(DF, vcpu_regs(vcpu).rbx & 0xff);
+	EXPECT_EQ(SEL_B, vcpu_sregs(vcpu).tr.selector);
+
+	vcpu = START(be_interrupted, task_b);
+	set_task_gate(vcpu->vm, NMI, SEL_B);
+	TSS(vcpu, TSS_B)->ds = SEL_ABSENT;
+	RUN_TO_PORT(vcpu, 0x4f);
+	IOCTL(vcpu->fd, KVM_NMI, 0);
+	RUN_TO_PORT(vcpu, 0x60);
+	EXPECT_EQ(NP, vcpu_regs(vcpu).rbx & 0xff);
+	EXPECT_EQ(SEL_ABSENT | 1, *(u32 *)gpa_ptr(vcpu->vm, vcpu_regs(vcpu).rsp));
+}
+
+/* Far CALL with a pointer in memory, by all kinds of addresses, and what prefixes do. */
+GUEST_ASM(calls, "32",
+	  "mov $0x38, %ax; ltr %ax\n"
+	  "mov $0x7000, %ebx\n"
+	  "mov $0x3800, %esi\n"
+	  "lcall *0x7000\n"
+	  "lcall *(%ebx)\n"
+	  "lcall *0x10(%ebx)\n"
+	  "lcall *-0x1000(,%esi,2)\n"
+	  "lcall *(%ebx,%esi)\n"
+	  "lcall *0x100(%ebx,%esi)\n"
+	  ".byte 0x3e; lcall *%cs:0x7000\n"
+	  "addr16 lcall *0x7000\n"
+	  "addr16 lcall *(%bx)\n"
+	  "addr16 lcall *0x10(%bx)\n"
+	  "addr16 lcall *0x100(%bx,%si)\n"
+	  "data16 lcall $0x40, $0\n"
+	  "int $0x41\n"
+	  "out %al, $0x51\n"
+	  "hlt");
+
+TEST(the_old_task_goes_on_behind_its_instruction)
+{
+	static const u16 pointers[] = { 0x7000, 0x7010, 0x6000, 0xa800, 0xa900 };
+	struct vcpu *vcpu = START(calls, task_b_jumps);
+
+	memcpy(gpa_ptr(vcpu->vm, CODE_B + 2), "\xcf\xeb\xfb", 3); /* IRET; JMP to the OUT */
+	set_task_gate(vcpu->vm, 0x41, SEL_B);
+	/* 4 bytes of offset before the selector, or with an operand size of 16 bits 2. */
+	for (u32 i = 0; i < ARRAY_SIZE(pointers); i++)
+		*(u16 *)gpa_ptr(vcpu->vm, pointers[i] + 4) = SEL_B;
+	for (int i = 0; i < 13; i++)
+		RUN_TO_PORT(vcpu, 0x50);
+	RUN_TO_PORT(vcpu, 0x51);
+}
+
 TEST(a_tss_may_ask_for_a_trap)
 {
 	struct vcpu *vcpu = START(jump, task_b);
