@@ -593,6 +593,64 @@ TEST(pit_makes_up_for_missed_ticks)
 	EXPECT_GT(OWED / 2, ticks_after_a_pause(false));
 }
 
+static bool by_ioapic; /* set before the guest is made */
+
+static void guest_with_tick(void)
+{
+	const u8 vector = by_ioapic ? 0x60 : 0x20;
+
+	init_pics(0);
+	guest_handlers[vector] = tick_handler;
+	enable_x2apic();
+	outb(PIC0 + 1, by_ioapic ? 0xff : 0xfe);
+	outb(PIC0, 0x0a); /* reads are of the IRR */
+	ioapic_write(RTE(0) + 1, 0);
+	ioapic_write(RTE(0), by_ioapic ? vector : RTE_MASKED);
+	GUEST_SYNC(0);
+	load_count(0, 2, PIT_HZ / 500);
+	while (by_ioapic ? !x2apic_read(APIC_IRR + 0x30) : !(inb(PIC0) & 1))
+		cpu_relax();
+	GUEST_SYNC(0);
+	sti();
+	for (u32 i = 0; i < patience && !nr_seen; i++)
+		inb(PIC0);
+	cli();
+	GUEST_SYNC(nr_seen);
+}
+
+/*
+ * A VMM goes back to a state without the tick that is on its way, whose end the
+ * PIT waits for. Which of its ioctls comes last is its own choice.
+ */
+TEST(ticks_go_on_in_a_state_of_before)
+{
+	struct kvm_pit_config config = {};
+	struct kvm_irqchip pic;
+	struct kvm_lapic_state lapic;
+
+	if (!is_minivirt())
+		SKIP(return, "KVM's ticks stop then");
+	patience = 10000;
+	for (int i = 0; i < 2; i++) {
+		struct vm *vm;
+		struct vcpu *vcpu;
+
+		by_ioapic = i;
+		vm = vm_create_with_irqchip();
+		IOCTL(vm->fd, KVM_CREATE_PIT2, &config);
+		vcpu = vcpu_add(vm, guest_with_tick);
+		RUN_SYNC(vcpu);
+		pic = chip_state(vm, KVM_IRQCHIP_PIC_MASTER);
+		lapic = lapic_state(vcpu);
+		RUN_SYNC(vcpu);
+		if (by_ioapic)
+			IOCTL(vcpu->fd, KVM_SET_LAPIC, &lapic);
+		else
+			IOCTL(vm->fd, KVM_SET_IRQCHIP, &pic);
+		EXPECT_NE(0, RUN_SYNC(vcpu));
+	}
+}
+
 TEST(pit_state_round_trip)
 {
 	struct kvm_pit_config config = {};

@@ -266,6 +266,7 @@ void mv_ioapic_set(struct mv_irqchip *chips, const struct kvm_ioapic_state *s)
 	struct mv_ioapic *ioapic = &chips->ioapic;
 	int pin;
 
+	mv_pit_state_replaced(chips);
 	ioapic->s = *s;
 	ioapic->s.irr = 0;
 	ioapic->delivered = 0;

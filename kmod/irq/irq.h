@@ -265,6 +265,7 @@ int mv_pit_create(struct mv_vm *vm, const struct kvm_pit_config *cfg);
 void mv_pit_destroy(struct mv_irqchip *chips);
 
 void mv_pit_acked(struct mv_irqchip *chips);
+void mv_pit_state_replaced(struct mv_irqchip *chips); /* of a chip, by userspace */
 void mv_pit_forget_ticks(struct mv_irqchip *chips);
 long mv_pit_ioctl(struct mv_vm *vm, unsigned int nr, void __user *arg);
 

@@ -457,6 +457,7 @@ int mv_lapic_set_state(struct mv_vcpu *vcpu, void *buf)
 {
 	struct mv_lapic *lapic = vcpu->lapic;
 	const struct kvm_lapic_state *s = buf;
+	struct mv_irqchip *chips = mv_chips(vcpu->vm);
 	int row;
 
 	if (!lapic)
@@ -487,6 +488,11 @@ int mv_lapic_set_state(struct mv_vcpu *vcpu, void *buf)
 	}
 
 	mv_apic_timer_restore(lapic, *state_reg(s, APIC_TMCCT));
+	if (chips) {
+		spin_lock_irq(&chips->vm->irq_lock);
+		mv_pit_state_replaced(chips);
+		spin_unlock_irq(&chips->vm->irq_lock);
+	}
 	map_changed(lapic);
 	mv_lapic_changed(lapic);
 	mv_request(vcpu, MV_REQ_EVENT);

@@ -350,4 +350,5 @@ void mv_pic_set(struct mv_irqchip *chips, int id, const struct kvm_pic_state *s)
 {
 	chips->pic.chip[id] = *s;
 	update_output(chips);
+	mv_pit_state_replaced(chips);
 }

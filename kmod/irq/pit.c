@@ -132,6 +132,13 @@ void mv_pit_acked(struct mv_irqchip *chips)
 		raise_tick(chips);
 }
 
+/* The tick that waits for its end may be in no state any more: the next one does not wait for it. */
+void mv_pit_state_replaced(struct mv_irqchip *chips)
+{
+	if (chips->pit)
+		chips->pit->acked = true;
+}
+
 void mv_pit_forget_ticks(struct mv_irqchip *chips)
 {
 	chips->pit->acked = true;
