@@ -774,7 +774,8 @@ static void start_timer(void)
 	GUEST_SYNC(0);
 	sleep_until(2);
 	GUEST_ASSERT_EQ(x2apic_read(APIC_ICR), 0x1234567800000000 | ICR_ASSERT | 0x77);
-	GUEST_ASSERT_EQ(ticks, 2);
+	/* More of them on a host that is slow. */
+	GUEST_ASSERT(ticks >= 2);
 	GUEST_ASSERT_EQ(restored, 1);
 	GUEST_DONE();
 }
