@@ -297,6 +297,7 @@ static bool load(const char *path, struct program *p)
 static bool replay_file(const char *path, bool verbose)
 {
 	static struct program p;
+	u32 seen = shared->nr_seen;
 	pid_t pid;
 
 	if (!load(path, &p))
@@ -309,6 +310,8 @@ static bool replay_file(const char *path, bool verbose)
 		ksft_print_msg("%s\n", path);
 		return false;
 	}
+	if (log_all)
+		ksft_print_msg("%s reaches %u more\n", path, shared->nr_seen - seen);
 	if (shared->nr_corpus < MAX_CORPUS)
 		shared->corpus[shared->nr_corpus++] = p;
 	return true;

@@ -8,7 +8,7 @@
 
 bool stress_wild, stress_vmcall, stress_has_apic, stress_tcg;
 
-static u64 counts[MAX_VCPUS][512] __attribute__((aligned(4096)));
+u64 stress_counts[MAX_VCPUS][512] __attribute__((aligned(4096)));
 static u8 strings[MAX_VCPUS][4096] __attribute__((aligned(4096)));
 
 static const u32 msrs[] = {
@@ -383,7 +383,7 @@ void stress_prepare_guest(void)
 
 void stress_guest(u64 id, u64 seed)
 {
-	u64 r = seed | 1, count = counts[id][0];
+	u64 r = seed | 1, count = stress_counts[id][0];
 	u32 a, b, c, d, i;
 
 	if (stress_has_apic) {
@@ -451,7 +451,7 @@ void stress_guest(u64 id, u64 seed)
 			do_memory(&r);
 		}
 		if (!stress_wild)
-			GUEST_ASSERT_EQ(READ_ONCE(counts[id][0]), count);
-		WRITE_ONCE(counts[id][0], ++count);
+			GUEST_ASSERT_EQ(READ_ONCE(stress_counts[id][0]), count);
+		WRITE_ONCE(stress_counts[id][0], ++count);
 	}
 }

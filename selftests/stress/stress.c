@@ -21,6 +21,8 @@
 
 bool stress_stop;
 
+static u64 *steps; /* of all guests of a race, from its processes */
+
 static double now(void)
 {
 	struct timespec t;
@@ -170,6 +172,8 @@ static void run_round(const struct race *race, u64 seed, double seconds)
 		if (rnd_below(&r, 8) == 0)
 			kick(&s);
 	}
+	for (int i = 0; i < NR_RUNNERS; i++)
+		*steps += (*guest_ptr(s.vm, stress_counts))[i][0];
 	if (rnd_below(&r, 4) == 0)
 		_exit(0);
 	WRITE_ONCE(stress_stop, true);
@@ -274,6 +278,7 @@ static bool run_race(const struct race *race, u64 seed, double seconds)
 	double start = now(), told = start;
 	u64 rounds = 0;
 
+	*steps = 0;
 	while (!rounds || now() < start + seconds) {
 		if (!round_ends_well(race, seed + rounds)) {
 			ksft_print_msg("again by: stress --race %s --seed %llu\n", race->name,
@@ -283,13 +288,16 @@ static bool run_race(const struct race *race, u64 seed, double seconds)
 		rounds++;
 		if (now() > told + PROGRESS) {
 			told = now();
-			ksft_print_msg("progress %s: %llu rounds, %.0f of %.0f s, to seed %llu\n",
-				       race->name, (unsigned long long)rounds, told - start,
-				       seconds, (unsigned long long)(seed + rounds));
+			ksft_print_msg("progress %s: %.0f of %.0f s, %llu steps, to seed %llu\n",
+				       race->name, told - start, seconds,
+				       (unsigned long long)*steps,
+				       (unsigned long long)(seed + rounds));
 			fflush(stdout);
 		}
 	}
-	return true;
+	if (!*steps && !race->killed)
+		ksft_print_msg("no guest ran\n");
+	return *steps || race->killed;
 }
 
 static bool by_name(const char *name, bool *chosen)
@@ -342,6 +350,9 @@ int main(int argc, char **argv)
 	}
 	if (!seconds)
 		seconds = 10 * nr;
+	steps = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (steps == MAP_FAILED)
+		ksft_exit_fail_msg("mmap: %s\n", strerror(errno));
 	if (!write_file("/sys/kernel/mm/ksm/run", "1"))
 		ksft_print_msg("without KSM\n");
 	ksft_print_header();

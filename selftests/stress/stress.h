@@ -67,6 +67,8 @@ extern bool stress_tcg;
 /* guest.c: before a VM is made, and what its vCPUs run, which never returns. */
 void stress_prepare_guest(void);
 void stress_guest(u64 id, u64 seed);
+/* What each has done: the first of a page */
+extern u64 stress_counts[MAX_VCPUS][512];
 
 /* workers.c, state.c */
 extern const struct race stress_races[];

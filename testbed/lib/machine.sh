@@ -4,7 +4,7 @@
 #	tty		a FIFO or pty: the first serial port, the command's
 #	console		the second serial port: the kernel's
 #	report		what the machine wrote to the debug port, for init's report
-#	emulator.log	the emulator's own messages
+#	emulator.log	the emulator's own messages; Bochs writes them to the FIFO log
 
 # bochs_memory KERNELDIR INITRD RUNDIR: lays out start.S's file of memory; sets the variables of its symbols.
 bochs_memory()
@@ -82,6 +82,10 @@ machine_bochs()
 		cp "$debugger" "$run/debugger"
 		echo "magic_break: enabled=1" >>"$run/bochsrc"
 	fi
+	# It tells of every EPT violation: gigabytes in an hour.
+	mkfifo "$run/log"
+	grep -av --line-buffered 'VMEXIT: EPT violation' <"$run/log" >"$run/emulator.log" &
+	log_pid=$!
 	emulator=(bochs -q -f "$run/bochsrc" -rc "$run/debugger")
 	emulator_stdout=$run/report
 }
