@@ -85,9 +85,13 @@ static int handle_requests(struct mv_vcpu *vcpu)
 	return 1;
 }
 
-/* XCR0, XSS and PKRU are the guest's only while it runs: the host's kernel uses them too. */
+/*
+ * XCR0, XSS and PKRU are the guest's only while it runs: the host's kernel uses them too. Both
+ * functions are called in one stretch with interrupts off, in which nothing changes the guest's.
+ */
 static __always_inline void load_guest_xstate(struct mv_vcpu *vcpu)
 {
+	lockdep_assert_irqs_disabled();
 	if (mv_host.xcr0 != vcpu->xcr0 && mv_cr4_has(vcpu, X86_CR4_OSXSAVE))
 		xsetbv(XCR_XFEATURE_ENABLED_MASK, vcpu->xcr0);
 	if (mv_host.xss != vcpu->ia32_xss)
@@ -117,6 +121,7 @@ static void load_guest_debug_regs(struct mv_vcpu *vcpu)
 	const u64 *dr = vcpu->guest_debug & KVM_GUESTDBG_USE_HW_BP ? vcpu->guest_debug_dr :
 								      vcpu->dr;
 
+	lockdep_assert_irqs_disabled(); /* the host's come back when they are on again */
 	set_debugreg(0, 7);
 	set_debugreg(dr[0], 0);
 	set_debugreg(dr[1], 1);

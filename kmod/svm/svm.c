@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* The SVM backend: the CPUs, address space identifiers, one entry and exit. */
+#include <linux/lockdep.h>
 #include <linux/mm.h>
 #include <linux/percpu.h>
 #include <asm/msr.h>
@@ -122,6 +123,26 @@ static void svm_flush_tlb(struct mv_vcpu *vcpu)
 
 /* ---- load and put ---- */
 
+/*
+ * The only MSR that gets a guest's value from here on until svm_put(): the others are switched
+ * between CLGI and STGI. Preemption is off, so svm_put() comes before or after, and what makes it
+ * bring the host's value back is set first.
+ */
+static void svm_load_tsc_aux(struct svm_vcpu *svm)
+{
+	lockdep_assert_preemption_disabled();
+	svm->tsc_aux_loaded = true;
+	wrmsrl(MSR_TSC_AUX, svm->vcpu.msr.tsc_aux);
+}
+
+/* The guest's TSC_AUX has changed. */
+void svm_update_tsc_aux(struct svm_vcpu *svm)
+{
+	preempt_disable();
+	svm_load_tsc_aux(svm);
+	preempt_enable();
+}
+
 static void svm_load(struct mv_vcpu *vcpu)
 {
 	struct svm_cpu *cpu = this_cpu_ptr(&svm_cpus);
@@ -141,10 +162,8 @@ static void svm_load(struct mv_vcpu *vcpu)
 	/* A thread's segments and bases, and the CPU's TR, stay as they are until svm_put(). */
 	asm volatile("1: vmsave %0\n2:\n" _ASM_EXTABLE(1b, 2b) : : "a"(cpu->host_pa) : "memory");
 
-	if (vcpu->msr.tsc_aux != cpu->tsc_aux && boot_cpu_has(X86_FEATURE_RDTSCP)) {
-		wrmsrl(MSR_TSC_AUX, vcpu->msr.tsc_aux);
-		svm->tsc_aux_loaded = true;
-	}
+	if (vcpu->msr.tsc_aux != cpu->tsc_aux && boot_cpu_has(X86_FEATURE_RDTSCP))
+		svm_load_tsc_aux(svm);
 }
 
 static void svm_put(struct mv_vcpu *vcpu)

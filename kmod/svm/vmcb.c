@@ -401,8 +401,7 @@ int svm_set_msr(struct mv_vcpu *vcpu, u32 msr, u64 val)
 		*saved = val;
 	} else if (msr == MSR_TSC_AUX) {
 		vcpu->msr.tsc_aux = val;
-		wrmsrl(MSR_TSC_AUX, val);
-		svm->tsc_aux_loaded = true;
+		svm_update_tsc_aux(svm);
 	} else {
 		return 1;
 	}

@@ -109,6 +109,9 @@ static inline void svm_intercept(struct svm_vcpu *svm, unsigned int bit, bool on
 /* entry.S: clears GIF, enters, comes back with GIF set; 1 when VMRUN faulted. */
 unsigned long svm_enter(u64 *gpr, u64 vmcb_pa, u64 host_pa);
 
+/* svm.c */
+void svm_update_tsc_aux(struct svm_vcpu *svm);
+
 /* vmcb.c */
 extern const u32 svm_passed_through[];
 extern bool svm_forgets_shadow;

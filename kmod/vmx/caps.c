@@ -24,7 +24,6 @@ MODULE_PARM_DESC(pml, "log written pages by page-modification logging where the 
 
 static DEFINE_PER_CPU(void *, vmxon_region);
 static DEFINE_PER_CPU(bool, vmx_enabled);
-DEFINE_PER_CPU(u64, vmx_host_tsc_aux);
 
 /* EPT entries: readable, writable, executable; memory type write-back, guest PAT ignored. */
 #define EPT_RWX (VMX_EPT_READABLE_MASK | VMX_EPT_WRITABLE_MASK | VMX_EPT_EXECUTABLE_MASK)
@@ -273,8 +272,7 @@ int vmx_cpu_enable(void)
 		cr4_clear_bits(X86_CR4_VMXE);
 		return -EIO;
 	}
-	if (boot_cpu_has(X86_FEATURE_RDTSCP))
-		this_cpu_write(vmx_host_tsc_aux, native_read_msr(MSR_TSC_AUX));
+	vmx_read_host_msrs();
 	this_cpu_write(vmx_enabled, true);
 	return 0;
 }

@@ -1,10 +1,104 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* MSRs that the VMX backend holds for the guest, and the bitmaps of those that make no exit. */
+#include <linux/lockdep.h>
 #include <linux/mm.h>
+#include <linux/percpu.h>
 #include <asm/apicdef.h>
 #include <asm/msr.h>
 
 #include "vmx.h"
+
+/* ---- MSRs of the CPU that have the guest's value from the first entry to vmx_put() ---- */
+
+static const u32 vmx_cpu_msr_numbers[] = {
+	[VMX_STAR] = MSR_STAR,
+	[VMX_LSTAR] = MSR_LSTAR,
+	[VMX_FMASK] = MSR_SYSCALL_MASK,
+	[VMX_TSC_AUX] = MSR_TSC_AUX,
+};
+
+/* The host's values, which do not change, and what is in the CPU. */
+struct vmx_cpu_msrs {
+	u64 host[VMX_NR_CPU_MSRS], now[VMX_NR_CPU_MSRS];
+};
+
+static DEFINE_PER_CPU(struct vmx_cpu_msrs, vmx_cpu_msrs);
+
+void vmx_read_host_msrs(void)
+{
+	struct vmx_cpu_msrs *msrs = this_cpu_ptr(&vmx_cpu_msrs);
+	int i;
+
+	for (i = 0; i < VMX_NR_CPU_MSRS; i++) {
+		if (i == VMX_TSC_AUX && !boot_cpu_has(X86_FEATURE_RDTSCP))
+			continue;
+		rdmsrl(vmx_cpu_msr_numbers[i], msrs->host[i]);
+		msrs->now[i] = msrs->host[i];
+	}
+}
+
+/*
+ * The only place where a guest's value goes into one of them. Preemption is off, so vmx_put()
+ * comes before or after, and what makes it bring the host's value back is set first.
+ */
+static __always_inline void vmx_load_cpu_msr(struct vmx_vcpu *vmx, enum vmx_cpu_msr i, u64 val)
+{
+	struct vmx_cpu_msrs *msrs = this_cpu_ptr(&vmx_cpu_msrs);
+
+	if (msrs->now[i] == val)
+		return;
+	vmx->cpu_msrs_loaded = true;
+	msrs->now[i] = val;
+	wrmsrl(vmx_cpu_msr_numbers[i], val);
+}
+
+static bool vmx_guest_uses_syscall(struct mv_vcpu *vcpu)
+{
+	return (vcpu->efer & (EFER_SCE | EFER_LMA)) == (EFER_SCE | EFER_LMA);
+}
+
+/* Preemption off, guest_loaded set: vmx_put() undoes it. */
+void vmx_load_cpu_msrs(struct vmx_vcpu *vmx)
+{
+	struct mv_vcpu *vcpu = &vmx->vcpu;
+
+	lockdep_assert_preemption_disabled();
+	lockdep_assert(vmx->guest_loaded);
+	if (vmx_guest_uses_syscall(vcpu)) {
+		vmx_load_cpu_msr(vmx, VMX_STAR, vcpu->msr.star);
+		vmx_load_cpu_msr(vmx, VMX_LSTAR, vcpu->msr.lstar);
+		vmx_load_cpu_msr(vmx, VMX_FMASK, vcpu->msr.fmask);
+	}
+	if (mv_guest_has(vcpu, X86_FEATURE_RDTSCP))
+		vmx_load_cpu_msr(vmx, VMX_TSC_AUX, vcpu->msr.tsc_aux);
+}
+
+/* By what is in the CPU, not by what the guest has by now. */
+void vmx_unload_cpu_msrs(struct vmx_vcpu *vmx)
+{
+	struct vmx_cpu_msrs *msrs = this_cpu_ptr(&vmx_cpu_msrs);
+	int i;
+
+	lockdep_assert_preemption_disabled();
+	for (i = 0; i < VMX_NR_CPU_MSRS; i++) {
+		if (msrs->now[i] == msrs->host[i])
+			continue;
+		wrmsrl(vmx_cpu_msr_numbers[i], msrs->host[i]);
+		msrs->now[i] = msrs->host[i];
+	}
+	vmx->cpu_msrs_loaded = false;
+}
+
+/* The guest's own value, or its use for them, has changed. */
+void vmx_update_cpu_msrs(struct vmx_vcpu *vmx)
+{
+	preempt_disable();
+	if (vmx->guest_loaded)
+		vmx_load_cpu_msrs(vmx);
+	preempt_enable();
+}
+
+/* ---- RDMSR and WRMSR ---- */
 
 /* Those that VM entry and exit switch, or that the guest has without an exit. */
 static const struct {
@@ -45,9 +139,12 @@ int vmx_get_msr(struct mv_vcpu *vcpu, u32 msr, u64 *val)
 		*val = vcpu->msr.tsc_aux;
 		return 0;
 	case MSR_KERNEL_GS_BASE:
+		/* The CPU has the guest's until vmx_put(), which may come at any time. */
+		preempt_disable();
 		if (to_vmx(vcpu)->guest_loaded)
 			rdmsrl(MSR_KERNEL_GS_BASE, vcpu->msr.kernel_gs_base);
 		*val = vcpu->msr.kernel_gs_base;
+		preempt_enable();
 		return 0;
 	}
 	return 1;
@@ -56,7 +153,6 @@ int vmx_get_msr(struct mv_vcpu *vcpu, u32 msr, u64 *val)
 int vmx_set_msr(struct mv_vcpu *vcpu, u32 msr, u64 val)
 {
 	struct vmx_vcpu *vmx = to_vmx(vcpu);
-	u64 *syscall_msr;
 	int i;
 
 	for (i = 0; i < ARRAY_SIZE(vmx_msr_fields); i++) {
@@ -67,36 +163,33 @@ int vmx_set_msr(struct mv_vcpu *vcpu, u32 msr, u64 val)
 	}
 	switch (msr) {
 	case MSR_STAR:
-		syscall_msr = &vcpu->msr.star;
+		vcpu->msr.star = val;
 		break;
 	case MSR_LSTAR:
-		syscall_msr = &vcpu->msr.lstar;
+		vcpu->msr.lstar = val;
 		break;
 	case MSR_SYSCALL_MASK:
-		syscall_msr = &vcpu->msr.fmask;
+		vcpu->msr.fmask = val;
+		break;
+	case MSR_TSC_AUX:
+		vcpu->msr.tsc_aux = val;
 		break;
 	case MSR_CSTAR:
 		/* Intel processors have the MSR but take #UD on SYSCALL in compatibility mode. */
 		vcpu->msr.cstar = val;
 		return 0;
-	case MSR_TSC_AUX:
-		vcpu->msr.tsc_aux = val;
-		if (vmx->guest_loaded && mv_guest_has(vcpu, X86_FEATURE_RDTSCP)) {
-			wrmsrl(msr, val);
-			vmx->tsc_aux_loaded = true;
-		}
-		return 0;
 	case MSR_KERNEL_GS_BASE:
+		/* As above: with preemption off, and only while vmx_put() is to undo it. */
+		preempt_disable();
 		vcpu->msr.kernel_gs_base = val;
 		if (vmx->guest_loaded)
 			wrmsrl(msr, val);
+		preempt_enable();
 		return 0;
 	default:
 		return 1;
 	}
-	*syscall_msr = val;
-	if (vmx->syscall_msrs_loaded)
-		wrmsrl(msr, val);
+	vmx_update_cpu_msrs(vmx);
 	return 0;
 }
 

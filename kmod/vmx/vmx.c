@@ -12,9 +12,6 @@
 #include "vmx.h"
 #include "../../uapi/linux/minivirt.h"
 
-/* The host's own values: the same on every CPU, and constant. */
-static u64 host_star __ro_after_init, host_lstar __ro_after_init, host_fmask __ro_after_init;
-
 /* ---- L1TF: flush of the L1 data cache before entry, if the host asks for it ---- */
 
 /* Twice the 32 KiB of an L1D, for its replacement policy */
@@ -99,37 +96,6 @@ static noinline void vmx_flush_l1d(struct mv_vcpu *vcpu)
 
 /* ---- load and put ---- */
 
-static bool vmx_guest_uses_syscall(struct mv_vcpu *vcpu)
-{
-	return (vcpu->efer & (EFER_SCE | EFER_LMA)) == (EFER_SCE | EFER_LMA);
-}
-
-static void vmx_load_syscall_msrs(struct vmx_vcpu *vmx)
-{
-	struct mv_msr_state *msr = &vmx->vcpu.msr;
-
-	if (msr->star != host_star)
-		wrmsrl(MSR_STAR, msr->star);
-	if (msr->lstar != host_lstar)
-		wrmsrl(MSR_LSTAR, msr->lstar);
-	if (msr->fmask != host_fmask)
-		wrmsrl(MSR_SYSCALL_MASK, msr->fmask);
-	vmx->syscall_msrs_loaded = true;
-}
-
-static void vmx_unload_syscall_msrs(struct vmx_vcpu *vmx)
-{
-	struct mv_msr_state *msr = &vmx->vcpu.msr;
-
-	if (msr->star != host_star)
-		wrmsrl(MSR_STAR, host_star);
-	if (msr->lstar != host_lstar)
-		wrmsrl(MSR_LSTAR, host_lstar);
-	if (msr->fmask != host_fmask)
-		wrmsrl(MSR_SYSCALL_MASK, host_fmask);
-	vmx->syscall_msrs_loaded = false;
-}
-
 /* Sets MSR_KERNEL_GS_BASE and returns what it was; interrupts are off. */
 static u64 vmx_swap_kernel_gs_base(u64 base)
 {
@@ -143,16 +109,17 @@ static u64 vmx_swap_kernel_gs_base(u64 base)
 }
 
 /*
- * Before the first entry since the load: the thread's part of the host state
- * into the VMCS, the guest's MSRs that VM entry does not load into the CPU.
+ * Before the first entry since the load, with interrupts off: the thread's part of the host
+ * state into the VMCS, the guest's MSRs that VM entry does not load into the CPU.
  * A user thread's CR3, segments and bases do not change until vmx_put().
  */
 static noinline void vmx_switch_to_guest(struct vmx_vcpu *vmx)
 {
 	struct vmx_host_state *host = &vmx->host;
-	struct mv_vcpu *vcpu = &vmx->vcpu;
 	unsigned long val;
 
+	lockdep_assert_irqs_disabled();
+	vmx->guest_loaded = true;
 	val = __read_cr3();
 	if (val != host->cr3) {
 		host->cr3 = val;
@@ -170,15 +137,8 @@ static noinline void vmx_switch_to_guest(struct vmx_vcpu *vmx)
 	store_ldt(host->ldt_sel);
 	host->debugctl = get_debugctlmsr();
 
-	host->kernel_gs_base = vmx_swap_kernel_gs_base(vcpu->msr.kernel_gs_base);
-	if (vmx_guest_uses_syscall(vcpu))
-		vmx_load_syscall_msrs(vmx);
-	if (mv_guest_has(vcpu, X86_FEATURE_RDTSCP) &&
-	    vcpu->msr.tsc_aux != this_cpu_read(vmx_host_tsc_aux)) {
-		wrmsrl(MSR_TSC_AUX, vcpu->msr.tsc_aux);
-		vmx->tsc_aux_loaded = true;
-	}
-	vmx->guest_loaded = true;
+	host->kernel_gs_base = vmx_swap_kernel_gs_base(vmx->vcpu.msr.kernel_gs_base);
+	vmx_load_cpu_msrs(vmx);
 }
 
 static noinline void vmx_switch_to_host(struct vmx_vcpu *vmx)
@@ -186,12 +146,8 @@ static noinline void vmx_switch_to_host(struct vmx_vcpu *vmx)
 	struct vmx_host_state *host = &vmx->host;
 	unsigned long flags;
 
-	if (vmx->syscall_msrs_loaded)
-		vmx_unload_syscall_msrs(vmx);
-	if (vmx->tsc_aux_loaded) {
-		wrmsrl(MSR_TSC_AUX, this_cpu_read(vmx_host_tsc_aux));
-		vmx->tsc_aux_loaded = false;
-	}
+	if (vmx->cpu_msrs_loaded)
+		vmx_unload_cpu_msrs(vmx);
 	local_irq_save(flags);
 	vmx->vcpu.msr.kernel_gs_base = vmx_swap_kernel_gs_base(host->kernel_gs_base);
 	local_irq_restore(flags);
@@ -447,11 +403,9 @@ static void vmx_set_nmi_masked(struct mv_vcpu *vcpu, bool masked)
 
 static void vmx_set_efer(struct mv_vcpu *vcpu, u64 val)
 {
-	struct vmx_vcpu *vmx = to_vmx(vcpu);
-
 	vmx_write_efer(vcpu, val);
-	if (vmx->guest_loaded && !vmx->syscall_msrs_loaded && vmx_guest_uses_syscall(vcpu))
-		vmx_load_syscall_msrs(vmx);
+	/* With SCE it may need the syscall MSRs. */
+	vmx_update_cpu_msrs(to_vmx(vcpu));
 }
 
 /* A halted guest stays so across exits; only its interrupts may be injected then. SDM 27.3.1.5. */
@@ -486,10 +440,6 @@ static int __init vmx_setup(void)
 	 * this one may leave it out.
 	 */
 	mv_vmx_backend.fault_has_len = !boot_cpu_has(X86_FEATURE_HYPERVISOR);
-
-	rdmsrl(MSR_STAR, host_star);
-	rdmsrl(MSR_LSTAR, host_lstar);
-	rdmsrl(MSR_SYSCALL_MASK, host_fmask);
 
 	if (boot_cpu_has(X86_FEATURE_ARCH_PERFMON))
 		static_branch_enable(&vmx_host_counts);

@@ -21,6 +21,12 @@ extern struct vmx_caps vmx_caps;
 
 #define VMX_TSC_FRAC_BITS 48 /* SDM vol. 3C, 26.3: of the TSC multiplier */
 
+/*
+ * MSRs that the guest needs in the CPU and neither VM entry nor VM exit loads. The host has no
+ * use for them before it goes back to userspace, so they stay over exits.
+ */
+enum vmx_cpu_msr { VMX_STAR, VMX_LSTAR, VMX_FMASK, VMX_TSC_AUX, VMX_NR_CPU_MSRS };
+
 /* The host's: first as last written to the VMCS; then what VM exit does not bring back. */
 struct vmx_host_state {
 	unsigned long cr3, cr4, fs_base, rsp;
@@ -38,8 +44,7 @@ struct vmx_vcpu {
 	struct list_head vmcs_link; /* in that CPU's list of active VMCSs */
 	bool launched;
 	bool guest_loaded; /* host state saved, guest MSRs in the CPU */
-	bool syscall_msrs_loaded;
-	bool tsc_aux_loaded;
+	bool cpu_msrs_loaded; /* some of enum vmx_cpu_msr among them */
 	u16 vpid;
 	u32 cpu_ctl, cpu2; /* processor-based controls as written */
 	u8 tpr_threshold; /* as written */
@@ -83,7 +88,6 @@ unsigned long vmx_enter(u64 *gpr, unsigned long *host_rsp, bool launched);
 u64 vmx_swap_gs_base(u64 base);
 
 /* caps.c */
-DECLARE_PER_CPU(u64, vmx_host_tsc_aux); /* which does not change */
 int vmx_setup_caps(struct mv_backend *backend);
 int vmx_cpu_enable(void);
 void vmx_cpu_disable(void);
@@ -97,6 +101,10 @@ int vmx_alloc_msr_bitmaps(void);
 void vmx_free_msr_bitmaps(void);
 void vmx_write_msr_bitmap(struct vmx_vcpu *vmx);
 void vmx_update_msr_exits(struct mv_vcpu *vcpu);
+void vmx_read_host_msrs(void);
+void vmx_load_cpu_msrs(struct vmx_vcpu *vmx);
+void vmx_unload_cpu_msrs(struct vmx_vcpu *vmx);
+void vmx_update_cpu_msrs(struct vmx_vcpu *vmx);
 int vmx_get_msr(struct mv_vcpu *vcpu, u32 msr, u64 *val);
 int vmx_set_msr(struct mv_vcpu *vcpu, u32 msr, u64 val);
 
