@@ -8,6 +8,7 @@
 #define MV_BACKEND_H
 
 #include <linux/context_tracking.h>
+#include <linux/hardirq.h>
 #include <linux/static_call.h>
 
 #include "minivirt.h"
@@ -181,6 +182,22 @@ static __always_inline void mv_guest_leave(void)
 
 /* mce.c: for @run, when a machine check has ended the guest. */
 void mv_host_machine_check(void);
+
+/**
+ * mv_was_interrupted() - has this CPU taken an interrupt since the vCPU asked last, or was loaded?
+ * @vcpu: the vCPU, loaded; interrupts are off
+ *
+ * The kernel marks all but NMIs, for the flush of the L1 data cache before VM entry. The mark
+ * goes on to the vCPU as the reason for a flush that it is.
+ */
+static __always_inline bool mv_was_interrupted(struct mv_vcpu *vcpu)
+{
+	if (likely(!kvm_get_cpu_l1tf_flush_l1d()))
+		return false;
+	kvm_clear_cpu_l1tf_flush_l1d();
+	mv_taint_l1d(vcpu);
+	return true;
+}
 
 /* mv_call(run)(vcpu) calls the backend's @run. */
 #define mv_call(name) static_call(mv_##name##_call)

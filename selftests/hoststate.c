@@ -35,6 +35,7 @@
 #define PREEMPTIONS 8000
 #define STEP_NS 10 /* one instruction of the testbed's VT-x */
 #define GUEST_ADDRESS 0x00005ead12340000ull
+#define SEL_LDT 7 /* entry 0, of ring 3 */
 
 /* ---- what is looked at ---- */
 
@@ -188,6 +189,11 @@ static void pin(int cpu)
 	CPU_SET(cpu, &set);
 	if (sched_setaffinity(0, sizeof(set), &set))
 		FAIL("sched_setaffinity: %s", strerror(errno));
+}
+
+static bool has_two_cpus(void)
+{
+	return sysconf(_SC_NPROCESSORS_ONLN) >= 2;
 }
 
 static void *run_until_stopped(void *arg)
@@ -496,6 +502,165 @@ TEST(a_thread_with_a_breakpoint)
 			SKIP(return, "breakpoints do not work here");
 		EXPECT_EQ(i, count);
 		RUN_SYNC(vcpu);
+	}
+}
+
+/* ---- the LDT ---- */
+
+static bool has_ldt(void)
+{
+	u64 entry;
+
+	return syscall(SYS_modify_ldt, 0, &entry, sizeof(entry)) >= 0;
+}
+
+/* Entry 0, of data, with this limit. */
+static bool set_ldt(u32 limit)
+{
+	/* struct user_desc; its last flags: of 32 bits, for the program's use */
+	const u32 desc[4] = { 0, 0x1000, limit, 1 << 0 | 1 << 6 };
+
+	return !syscall(SYS_modify_ldt, 0x11, desc, sizeof(desc));
+}
+
+/* The limit that the LDT in the CPU has in entry 0; -1: there is none. */
+static long ldt_limit(void)
+{
+	long limit = -1;
+
+	asm volatile("lsl %1, %0" : "+r"(limit) : "r"((long)SEL_LDT) : "cc");
+	return limit;
+}
+
+static u64 running, stop;
+
+static void exit_until_stopped(void)
+{
+	u32 a, b, c, d;
+
+	sti(); /* else Bochs holds the host's interrupts back, see testbed.md */
+	WRITE_ONCE(running, 1);
+	while (!READ_ONCE(stop))
+		cpuid(0, 0, &a, &b, &c, &d);
+	GUEST_DONE();
+}
+
+static volatile long limit_before, limit_after, limit_later;
+static volatile int phase;
+
+static void *run_on_cpu_1(void *arg)
+{
+	struct vcpu *vcpu = arg;
+
+	pin(1);
+	limit_before = ldt_limit();
+	RUN_DONE(vcpu);
+	limit_after = ldt_limit();
+	phase = 1;
+	while (phase == 1)
+		;
+	limit_later = ldt_limit();
+	return NULL;
+}
+
+/* Another thread of the process changes the LDT from @first (0: none) while the guest runs. */
+static void change_ldt(struct __test_metadata *_metadata, u32 first)
+{
+	u64 page[512];
+	struct vm *vm;
+	pthread_t thread;
+	int pipe_fd[2];
+
+	if (!has_two_cpus())
+		SKIP(return, "one CPU");
+	if (!has_ldt())
+		SKIP(return, "no LDT");
+	ASSERT_TRUE(!first || set_ldt(first));
+	pin(0);
+	vm = vm_create();
+	ASSERT_EQ(0, pthread_create(&thread, NULL, run_on_cpu_1,
+				    vcpu_add(vm, exit_until_stopped)));
+	while (!READ_ONCE(*guest_ptr(vm, running)))
+		usleep(1000);
+	usleep(10000);
+	ASSERT_TRUE(set_ldt(0x222));
+	/* The page of the old one is free: who gets it must not choose the thread's segments. */
+	for (int i = 0; i < 512; i++)
+		page[i] = 0x0040f30010000333ull;
+	for (int i = 0; i < 8; i++) {
+		ASSERT_EQ(0, pipe(pipe_fd));
+		ASSERT_EQ(sizeof(page), write(pipe_fd[1], page, sizeof(page)));
+	}
+	usleep(10000);
+	WRITE_ONCE(*guest_ptr(vm, stop), 1);
+	while (phase != 1)
+		usleep(1000);
+	phase = 2;
+	pthread_join(thread, NULL);
+	EXPECT_EQ(first ? (long)first : -1, limit_before);
+	EXPECT_EQ(0x222, limit_after);
+	EXPECT_EQ(0x222, limit_later);
+}
+
+TEST(a_new_ldt_comes_while_the_guest_runs)
+{
+	change_ldt(_metadata, 0x111);
+}
+
+TEST(the_first_ldt_comes_while_the_guest_runs)
+{
+	change_ldt(_metadata, 0);
+}
+
+static __always_inline long raw_syscall(long nr, long a, long b, long c)
+{
+	long ret;
+
+	asm volatile("syscall"
+		     : "=a"(ret)
+		     : "0"(nr), "D"(a), "S"(b), "d"(c)
+		     : "rcx", "r11", "memory");
+	return ret;
+}
+
+/* Without FS the C library cannot be called. */
+static long run_with_segments(int fd, u16 sel, u16 after[4], u64 gs_base[2])
+{
+	u64 fs_base;
+	long ret;
+
+	raw_syscall(SYS_arch_prctl, ARCH_GET_FS, (long)&fs_base, 0);
+	asm volatile("mov %0, %%ds; mov %0, %%es; mov %0, %%fs; mov %0, %%gs"
+		     : : "r"((u32)sel));
+	raw_syscall(SYS_arch_prctl, ARCH_GET_GS, (long)&gs_base[0], 0);
+	ret = raw_syscall(SYS_ioctl, fd, KVM_RUN, 0);
+	asm volatile("mov %%ds, %0" : "=m"(after[0]));
+	asm volatile("mov %%es, %0" : "=m"(after[1]));
+	asm volatile("mov %%fs, %0" : "=m"(after[2]));
+	asm volatile("mov %%gs, %0" : "=m"(after[3]));
+	raw_syscall(SYS_arch_prctl, ARCH_GET_GS, (long)&gs_base[1], 0);
+	asm volatile("mov %0, %%ds; mov %0, %%es; mov %0, %%gs" : : "r"(0));
+	raw_syscall(SYS_arch_prctl, ARCH_SET_FS, fs_base, 0);
+	return ret;
+}
+
+TEST(a_thread_with_segments_of_its_ldt)
+{
+	struct vcpu *vcpu = vcpu_add(vm_create(), take_all);
+	u64 gs_base[2];
+	u16 after[4];
+
+	if (!has_ldt())
+		SKIP(return, "no LDT");
+	ASSERT_TRUE(set_ldt(0xfffff));
+	for (int i = 0; i < 5; i++) {
+		ASSERT_EQ(0, run_with_segments(vcpu->fd, SEL_LDT, after, gs_base));
+		for (int j = 0; j < 4; j++)
+			EXPECT_EQ(SEL_LDT, after[j]);
+		EXPECT_EQ(0x1000, gs_base[0]);
+		EXPECT_EQ(0x1000, gs_base[1]);
+		EXPECT_EQ(0xfffff, ldt_limit());
+		EXPECT_TRUE(is_ucall(vcpu));
 	}
 }
 

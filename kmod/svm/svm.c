@@ -3,6 +3,7 @@
 #include <linux/lockdep.h>
 #include <linux/mm.h>
 #include <linux/percpu.h>
+#include <asm/desc.h>
 #include <asm/msr.h>
 #include <asm/nospec-branch.h>
 
@@ -143,6 +144,39 @@ void svm_update_tsc_aux(struct svm_vcpu *svm)
 	preempt_enable();
 }
 
+/*
+ * VMRUN saves the selectors of DS and ES, and #VMEXIT loads the registers while LDTR is still the
+ * guest's: they are not to be the LDT's. APM vol. 2, 15.5.1. The kernel has no use for them.
+ */
+static void svm_save_data_segments(struct svm_vcpu *svm)
+{
+	savesegment(ds, svm->host_ds);
+	savesegment(es, svm->host_es);
+	if (unlikely(svm->host_ds | svm->host_es)) {
+		loadsegment(ds, 0);
+		loadsegment(es, 0);
+	}
+}
+
+/* The first LDT of the process may have come by an interrupt: else LDTR is as loaded, or empty. */
+static noinline void svm_look_for_ldt(struct svm_vcpu *svm)
+{
+	u16 ldt;
+
+	store_ldt(ldt);
+	svm->host_ldt |= ldt;
+}
+
+static noinline void svm_restore_segments(struct svm_vcpu *svm)
+{
+	/* Its descriptor in the GDT is that of the process's present LDT. */
+	if (svm->host_ldt)
+		asm volatile("lldt %0" : : "m"(svm->host_ldt));
+	svm->host_ldt = 0;
+	loadsegment(ds, svm->host_ds);
+	loadsegment(es, svm->host_es);
+}
+
 static void svm_load(struct mv_vcpu *vcpu)
 {
 	struct svm_cpu *cpu = this_cpu_ptr(&svm_cpus);
@@ -159,8 +193,17 @@ static void svm_load(struct mv_vcpu *vcpu)
 		indirect_branch_prediction_barrier();
 	}
 
-	/* A thread's segments and bases, and the CPU's TR, stay as they are until svm_put(). */
+	/*
+	 * What the VMLOAD after every exit brings back. A thread's segments and bases, the CPU's TR
+	 * and MSRs stay as they are until svm_put(). The LDT does not: modify_ldt() of another
+	 * thread of the process, by an interrupt, gives this CPU a new one and frees the old one.
+	 * So exits leave LDTR empty, which the kernel does not notice, as it has no use for an LDT
+	 * itself. VMSAVE before every entry would do, too, but all would pay for what few have.
+	 */
 	asm volatile("1: vmsave %0\n2:\n" _ASM_EXTABLE(1b, 2b) : : "a"(cpu->host_pa) : "memory");
+	memset(&cpu->host->save.ldtr, 0, sizeof(cpu->host->save.ldtr));
+	store_ldt(svm->host_ldt);
+	svm_save_data_segments(svm);
 
 	if (vcpu->msr.tsc_aux != cpu->tsc_aux && boot_cpu_has(X86_FEATURE_RDTSCP))
 		svm_load_tsc_aux(svm);
@@ -174,6 +217,8 @@ static void svm_put(struct mv_vcpu *vcpu)
 		wrmsrl(MSR_TSC_AUX, svm->cpu->tsc_aux);
 		svm->tsc_aux_loaded = false;
 	}
+	if (unlikely(svm->host_ldt | svm->host_ds | svm->host_es))
+		svm_restore_segments(svm);
 }
 
 /* ---- one entry and exit ---- */
@@ -195,6 +240,8 @@ static void svm_prepare(struct mv_vcpu *vcpu)
 {
 	struct svm_vcpu *svm = to_svm(vcpu);
 
+	if (unlikely(mv_was_interrupted(vcpu)))
+		svm_look_for_ldt(svm);
 	if (unlikely(svm->asid_generation != svm->cpu->asid_generation))
 		svm_new_asid(svm, svm->cpu);
 }

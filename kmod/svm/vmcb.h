@@ -15,6 +15,7 @@ static_assert(offsetof(struct vmcb, control.event_inj) == 0xa8);
 static_assert(offsetof(struct vmcb, control.clean) == 0xc0);
 static_assert(offsetof(struct vmcb, control.next_rip) == 0xc8);
 static_assert(offsetof(struct vmcb, save) == 0x400);
+static_assert(offsetof(struct vmcb, save.ldtr) == 0x470);
 static_assert(offsetof(struct vmcb, save.cpl) == 0x4cb);
 static_assert(offsetof(struct vmcb, save.rip) == 0x578);
 static_assert(offsetof(struct vmcb, save.cr2) == 0x640);
@@ -63,6 +64,7 @@ struct svm_vcpu {
 	u64 id; /* never given to another vCPU */
 	u64 *pml5; /* root of a five-level table, on a host with five levels */
 	bool tsc_aux_loaded;
+	u16 host_ldt, host_ds, host_es; /* what svm_put() is to bring back; 0: nothing */
 
 	/*
 	 * NMIs. The processor does not track their blocking, so IRET is

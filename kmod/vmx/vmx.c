@@ -110,8 +110,8 @@ static u64 vmx_swap_kernel_gs_base(u64 base)
 
 /*
  * Before the first entry since the load, with interrupts off: the thread's part of the host
- * state into the VMCS, the guest's MSRs that VM entry does not load into the CPU.
- * A user thread's CR3, segments and bases do not change until vmx_put().
+ * state into the VMCS, the guest's MSRs that VM entry does not load into the CPU. A user
+ * thread's segments and their bases do not change until vmx_put(): only itself can change them.
  */
 static noinline void vmx_switch_to_guest(struct vmx_vcpu *vmx)
 {
@@ -120,11 +120,6 @@ static noinline void vmx_switch_to_guest(struct vmx_vcpu *vmx)
 
 	lockdep_assert_irqs_disabled();
 	vmx->guest_loaded = true;
-	val = __read_cr3();
-	if (val != host->cr3) {
-		host->cr3 = val;
-		vmcs_write(HOST_CR3, val);
-	}
 	val = x86_fsbase_read_cpu();
 	if (val != host->fs_base) {
 		host->fs_base = val;
@@ -141,6 +136,21 @@ static noinline void vmx_switch_to_guest(struct vmx_vcpu *vmx)
 	vmx_load_cpu_msrs(vmx);
 }
 
+/*
+ * What an interrupt may have changed while the vCPU is loaded, so that VM exit would undo it:
+ * IA32_DEBUGCTL by perf, LDTR by modify_ldt() of another thread of the process. An NMI leaves
+ * both alone. Reading them before every entry would cost all guests an access to an MSR.
+ */
+static noinline void vmx_look_after_interrupt(struct vmx_vcpu *vmx)
+{
+	u16 ldt_sel;
+
+	vmx->host.debugctl = get_debugctlmsr();
+	/* The last exit has cleared LDTR: it is 0, or was loaded since. */
+	store_ldt(ldt_sel);
+	vmx->host.ldt_sel |= ldt_sel;
+}
+
 static noinline void vmx_switch_to_host(struct vmx_vcpu *vmx)
 {
 	struct vmx_host_state *host = &vmx->host;
@@ -152,6 +162,7 @@ static noinline void vmx_switch_to_host(struct vmx_vcpu *vmx)
 	vmx->vcpu.msr.kernel_gs_base = vmx_swap_kernel_gs_base(host->kernel_gs_base);
 	local_irq_restore(flags);
 	if (unlikely(host->fs_sel | host->gs_sel | host->ds_sel | host->es_sel | host->ldt_sel)) {
+		/* Its descriptor in the GDT is that of the process's present LDT. */
 		if (host->ldt_sel)
 			asm volatile("lldt %0" : : "m"(host->ldt_sel));
 		loadsegment(ds, host->ds_sel);
@@ -215,10 +226,20 @@ static void vmx_switch_perf(struct vmx_vcpu *vmx)
 static void vmx_prepare(struct mv_vcpu *vcpu)
 {
 	struct vmx_vcpu *vmx = to_vmx(vcpu);
-	unsigned long cr4 = cr4_read_shadow();
+	unsigned long cr3 = __read_cr3(), cr4 = cr4_read_shadow();
 
 	if (unlikely(!vmx->guest_loaded))
 		vmx_switch_to_guest(vmx);
+	else if (unlikely(mv_was_interrupted(vcpu)))
+		vmx_look_after_interrupt(vmx);
+	/*
+	 * The kernel may come back to the thread's mm with another PCID after a short stay in
+	 * another, as for patching its own code when an exit's handler changes a static key.
+	 */
+	if (unlikely(cr3 != vmx->host.cr3)) {
+		vmx->host.cr3 = cr3;
+		vmcs_write(HOST_CR3, cr3);
+	}
 	/* CR4.PCE can be changed by an IPI while the vCPU is loaded. */
 	if (unlikely(cr4 != vmx->host.cr4)) {
 		vmx->host.cr4 = cr4;
