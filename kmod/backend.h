@@ -9,6 +9,7 @@
 
 #include <linux/context_tracking.h>
 #include <linux/hardirq.h>
+#include <linux/jump_label.h>
 #include <linux/static_call.h>
 
 #include "minivirt.h"
@@ -72,8 +73,8 @@ enum mv_event_type { MV_EVENT_IRQ, MV_EVENT_NMI, MV_EVENT_EXCEPTION };
  * @take_halt: does the guest rest in a HLT that made no exit? It is over. May be NULL
  * @finish_exit: make a MV_EXIT_UNFINISHED another, by what @run could not do with interrupts
  *	off, as to decode the instruction
- * @skip_len: length of the instruction to skip, when exit.insn_len is 0; 0: not known
- * @skip_fetches: @skip_len reads guest memory; set by @setup
+ * @skip_len: length of the instruction to skip, when exit.insn_len is 0; 0: not known. With
+ *	mv_skip_fetches it reads guest memory, and may sleep
  * @fault_has_len: @skip_len knows it after MV_EXIT_PAGE_FAULT, too
  * @flush_tlb: drop the VM's second-stage translations on this CPU
  * @dump: the control block to the kernel log, for a failed entry
@@ -86,7 +87,6 @@ struct mv_backend {
 	u8 tsc_frac_bits;
 	u64 apic_access_pfn;
 	size_t vcpu_size;
-	bool skip_fetches;
 	bool fault_has_len;
 	const u32 *passed_through;
 
@@ -148,6 +148,9 @@ struct mv_backend {
 #define MV_CR0_TLB_BITS (X86_CR0_PG | X86_CR0_PE | X86_CR0_WP)
 #define MV_CR4_TLB_BITS \
 	(X86_CR4_PGE | X86_CR4_PAE | X86_CR4_PSE | X86_CR4_PCIDE | X86_CR4_SMEP | X86_CR4_SMAP)
+
+/* The backend's @skip_len reads guest memory; set by its @setup. */
+DECLARE_STATIC_KEY_FALSE(mv_skip_fetches);
 
 extern struct mv_backend mv_vmx_backend;
 extern struct mv_backend mv_svm_backend;

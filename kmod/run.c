@@ -145,12 +145,26 @@ static void take_host_interrupt(void)
 	current->flags &= ~PF_VCPU;
 }
 
+/* Those of devices and eventfds do not go with interrupts off then. */
+#define SPINLOCKS_SLEEP IS_ENABLED(CONFIG_PREEMPT_RT)
+
+DEFINE_STATIC_KEY_FALSE(mv_skip_fetches);
+
+/*
+ * Whether passing over the exit's instruction takes no look at guest memory, which may sleep:
+ * whatever else an exit is, without this it is not a fast one.
+ */
+static __always_inline bool insn_len_is_known(struct mv_vcpu *vcpu)
+{
+	return !static_branch_unlikely(&mv_skip_fetches) || vcpu->exit.insn_len;
+}
+
 /* Whether its handler neither sleeps, nor touches guest memory, nor turns interrupts on. */
 static __always_inline bool exit_is_fast(struct mv_vcpu *vcpu)
 {
 	/* The commonest one. A device's work at a port is short, and under spinlocks. */
 	if (vcpu->exit.reason == MV_EXIT_IO)
-		return !vcpu->exit.io.string;
+		return !vcpu->exit.io.string && !SPINLOCKS_SLEEP && insn_len_is_known(vcpu);
 	switch (vcpu->exit.reason) {
 	case MV_EXIT_RDMSR:
 		/* Of the local APIC, which may have to look at the guest's memory. */
@@ -163,14 +177,14 @@ static __always_inline bool exit_is_fast(struct mv_vcpu *vcpu)
 		break;
 	case MV_EXIT_PAGE_FAULT:
 		/* What is left of a doorbell is to pass over the instruction. */
-		return mv_ring_doorbell(vcpu);
+		return !SPINLOCKS_SLEEP && mv_ring_doorbell(vcpu) && insn_len_is_known(vcpu);
 	case MV_EXIT_CPUID:
 	case MV_EXIT_INVD:
 		break;
 	default:
 		return false;
 	}
-	return !mv_backend->skip_fetches || vcpu->exit.insn_len;
+	return insn_len_is_known(vcpu);
 }
 
 /**

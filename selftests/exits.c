@@ -266,6 +266,46 @@ TEST(access_half_in_memory_half_in_mmio)
 
 GUEST_ASM(halts, "16", "mov $1, %bl\n hlt\n mov $2, %bl\n hlt\n");
 
+/*
+ * Of two bytes: the next RIP is 0, which is not to be taken for one that the processor does not
+ * tell of where that cannot be found out. The guest goes on with OUT to port 0x80 there.
+ */
+TEST(instructions_at_the_end_of_the_address_space)
+{
+	static const struct {
+		u8 code[2];
+		u64 rcx, rax;
+	} insns[] = {
+		{ { 0x0f, 0xa2 }, 0, 0 }, /* CPUID */
+		{ { 0x0f, 0x08 }, 0, 0 }, /* INVD */
+		{ { 0x0f, 0x32 }, 0x277, 0 }, /* RDMSR of the PAT */
+		{ { 0x0f, 0x30 }, 0x277, 0x06060606 }, /* WRMSR */
+	};
+	const u64 flags = 7; /* present, writable, user */
+	struct vm *vm = vm_create();
+	struct vcpu *vcpu = vcpu_add(vm, in_all_sizes);
+	u64 *pml4 = gpa_ptr(vm, GPA_PML4), *tables = gpa_ptr(vm, GPA_FREE);
+	u8 *last = gpa_ptr(vm, GPA_FREE + 0x3ffe);
+	struct kvm_regs regs = vcpu_regs(vcpu);
+
+	pml4[511] = GPA_FREE | flags;
+	tables[511] = (GPA_FREE + 0x1000) | flags;
+	tables[512 + 511] = (GPA_FREE + 0x2000) | flags;
+	tables[2 * 512 + 511] = (GPA_FREE + 0x3000) | flags;
+	*(u64 *)gpa_ptr(vm, pte_gpa(0)) = flags;
+	memcpy(gpa_ptr(vm, 0), "\xe7\x80", 2);
+	for (int i = 0; i < ARRAY_SIZE(insns); i++) {
+		memcpy(last, insns[i].code, 2);
+		regs.rip = -2ull;
+		regs.rcx = insns[i].rcx;
+		regs.rax = insns[i].rax;
+		regs.rdx = insns[i].rax;
+		vcpu_set_regs(vcpu, &regs);
+		EXPECT_IO(vcpu, OUT, 4, 0x80);
+	}
+	EXPECT_EQ(0x0606060606060606, vcpu_get_msr(vcpu, 0x277));
+}
+
 TEST(hlt_without_an_irqchip)
 {
 	struct vm *vm = vm_create();

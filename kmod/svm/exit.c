@@ -218,6 +218,7 @@ static unsigned int svm_fetch(struct mv_vcpu *vcpu, u8 *insn, bool *mode64)
 	unsigned int n = 0;
 	u64 la;
 
+	lockdep_assert_irqs_enabled(); /* it may sleep: no exit that needs it is a fast one */
 	*mode64 = mv_long_mode(vcpu) && (save->cs.attrib & SVM_SELECTOR_L_MASK);
 	la = *mode64 ? mv_rip(vcpu) : (u32)(save->cs.base + mv_rip(vcpu));
 	while (n < MV_EMUL_INSN_MAX) {

@@ -404,10 +404,10 @@ static int __init svm_setup(void)
 	}
 	if (boot_cpu_has(X86_FEATURE_NRIPS))
 		b->features |= MINIVIRT_FEATURE_NEXT_RIP;
-	else
-		b->skip_fetches = true;
 	if (boot_cpu_has(X86_FEATURE_PAUSEFILTER))
 		b->features |= MINIVIRT_FEATURE_PLE;
+	/* With next-RIP save, too: a next RIP of 0 may be the real one or stand for none. */
+	static_branch_enable(&mv_skip_fetches);
 	svm_forgets_shadow = hypervisor_cpuid_base("TCGTCGTCGTCG", 0);
 	svm_pt_format.table |= sme_me_mask;
 	svm_pt_format.leaf |= sme_me_mask;
