@@ -586,3 +586,16 @@ int mv_emulate_string_io(struct mv_vcpu *vcpu)
 	start(vcpu);
 	return go_on(vcpu);
 }
+
+int mv_emulate_insn(struct mv_vcpu *vcpu)
+{
+	vcpu->string_io.size = 0;
+	start(vcpu);
+	return go_on(vcpu);
+}
+
+const struct mv_insn *mv_decode_insn(struct mv_vcpu *vcpu)
+{
+	start(vcpu);
+	return mv_emul_decode(&vcpu->emul) ? NULL : &vcpu->emul.d;
+}

@@ -612,6 +612,7 @@ static int (*const mv_exit_handlers[MV_NR_EXITS])(struct mv_vcpu *vcpu) = {
 	[MV_EXIT_APIC_ACCESS] = emulate_access,
 	[MV_EXIT_APIC_WRITE] = handle_apic_write,
 	[MV_EXIT_EOI] = handle_eoi,
+	[MV_EXIT_EMULATE] = mv_emulate_insn,
 	[MV_EXIT_UNFINISHED] = handle_unfinished,
 	[MV_EXIT_DONE] = handle_nothing,
 };

@@ -35,6 +35,7 @@ enum mv_exit_reason {
 	MV_EXIT_APIC_ACCESS, /* .fault: an access to the APIC page to be emulated */
 	MV_EXIT_APIC_WRITE, /* .apic: the offset of the register that has been written */
 	MV_EXIT_EOI, /* .apic: the vector, one of those that the IOAPIC waits for */
+	MV_EXIT_EMULATE, /* the emulator does the instruction at RIP */
 	MV_EXIT_UNFINISHED, /* the backend's @finish_exit tells what it is */
 	MV_EXIT_DONE, /* the backend has dealt with it whole */
 	MV_NR_EXITS

@@ -628,6 +628,8 @@ int mv_handle_exit(struct mv_vcpu *vcpu);
 bool mv_ring_doorbell(struct mv_vcpu *vcpu);
 int mv_skip_insn(struct mv_vcpu *vcpu); /* RIP past it; returns as a handler does */
 int mv_emulate_mmio(struct mv_vcpu *vcpu); /* emulate.c: exit.fault is an MMIO access */
+int mv_emulate_insn(struct mv_vcpu *vcpu); /* the one at RIP */
+const struct mv_insn *mv_decode_insn(struct mv_vcpu *vcpu); /* likewise; NULL: not known */
 int mv_internal_error(struct mv_vcpu *vcpu, u32 suberror);
 int mv_task_switch(struct mv_vcpu *vcpu); /* task.c */
 int mv_not_emulated(struct mv_vcpu *vcpu); /* #UD, or at CPL 0 an internal error */

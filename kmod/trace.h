@@ -24,7 +24,7 @@
 	{ MV_EXIT_TASK_SWITCH, "task-switch" }, { MV_EXIT_PAGE_FAULT, "page-fault" },       \
 	{ MV_EXIT_DOORBELL, "doorbell" }, { MV_EXIT_LOG_FULL, "log-full" },                 \
 	{ MV_EXIT_APIC_ACCESS, "apic-access" }, { MV_EXIT_APIC_WRITE, "apic-write" },       \
-	{ MV_EXIT_EOI, "eoi" },                                                             \
+	{ MV_EXIT_EOI, "eoi" }, { MV_EXIT_EMULATE, "emulate" },                             \
 	{ MV_EXIT_UNFINISHED, "unfinished" }, { MV_EXIT_DONE, "done" }
 
 TRACE_EVENT(mv_exit,

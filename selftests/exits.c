@@ -429,6 +429,46 @@ TEST(execution_without_memory_is_internal_error)
 	EXPECT_EQ(KVM_INTERNAL_ERROR_EMULATION, vcpu->run->internal.suberror);
 }
 
+static void msw_of_memory(void)
+{
+	volatile u16 *word = (u16 *)GPA_FREE;
+	u64 ax = ~0ull;
+
+	/* With cache disabled CR0 is not the processor's, and AMD-V has all accesses exit. */
+	write_cr0(read_cr0() | 1ull << 30);
+	asm volatile("smsw (%0)" : : "r"(word) : "memory");
+	GUEST_ASSERT_EQ(*word, 0x33);
+	asm volatile("smsw %w0" : "+r"(ax));
+	GUEST_ASSERT_EQ(ax, 0xffffffffffff0033);
+	*word = 0xffca;		/* TS, but no PE */
+	asm volatile("lmsw (%0)" : : "r"(word) : "memory");
+	GUEST_ASSERT_EQ(read_cr0(), 0xc005003b);
+	*word = 0x31;
+	asm volatile("lmsw %w0" : : "r"((u64)*word));
+	GUEST_ASSERT_EQ(read_cr0(), 0xc0050031);
+	asm volatile("smsw (%0)" : : "r"((u64)GPA_MMIO) : "memory");
+	asm volatile("lmsw (%0)" : : "r"((u64)GPA_MMIO) : "memory");
+	GUEST_ASSERT_EQ(read_cr0(), 0xc0050033);
+	/* Where there is no page */
+	*(volatile u64 *)pte_gpa(GPA_FREE) = 0;
+	invlpg(GPA_FREE);
+	GUEST_ASSERT_EQ(TRY("smsw (%[p])", [p] "r"(word)), PF);
+	GUEST_ASSERT_EQ(read_cr2(), GPA_FREE);
+	GUEST_ASSERT_EQ(TRY("lmsw (%[p])", [p] "r"(word)), PF);
+	GUEST_DONE();
+}
+
+TEST(lmsw_and_smsw_of_memory)
+{
+	struct vcpu *vcpu = vcpu_add(vm_create(), msw_of_memory);
+
+	EXPECT_MMIO(vcpu, 1, GPA_MMIO, 2);
+	EXPECT_EQ(0, memcmp(vcpu->run->mmio.data, "\x31", 2));
+	EXPECT_MMIO(vcpu, 0, GPA_MMIO, 2);
+	memcpy(vcpu->run->mmio.data, "\x33", 2);
+	RUN_DONE(vcpu);
+}
+
 static void users_faults(void)
 {
 	u64 vec;

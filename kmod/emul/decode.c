@@ -675,7 +675,8 @@ static int decode(struct mv_emul *e)
 		return MV_EMUL_UNKNOWN;
 	if ((d->flags & (F_MEM | F_NP | F_SRC32 | F_NO64) || d->op >= OP_INS) && is_unknown(e))
 		return MV_EMUL_UNKNOWN;
-	if (d->lock && !(d->flags & F_LOCKABLE && d->mem))
+	/* "lock mov %cr0" is CR8 on AMD's; of the others the hardware would have raised #UD. */
+	if (d->lock && !(d->flags & F_LOCKABLE && d->mem) && d->op != OP_SYSTEM)
 		return mv_emul_raise(e, VEC_UD, 0);
 	if (d->mem)
 		finish_address(e);
@@ -706,4 +707,20 @@ int mv_emul_decode(struct mv_emul *e)
 		if (ret)
 			return ret;
 	}
+}
+
+unsigned int mv_emul_system_len(const u8 *insn)
+{
+	const struct opcode *o;
+	const u8 *p = insn;
+
+	while (one_byte[*p].flags & F_PREFIX && p < insn + MV_EMUL_INSN_MAX)
+		p++;
+	o = *p == 0x0f ? &two_byte[*++p] : &one_byte[*p];
+	p++;
+	if (o->op == OP_GROUPS + GROUP_7)
+		return *p < 0xc0 ? 0 : p + 1 - insn;
+	if (o->op != OP_SYSTEM)
+		return 0;
+	return p + (o->flags & F_MODRM ? 1 : 0) - insn;
 }

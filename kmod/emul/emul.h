@@ -119,7 +119,7 @@ struct mv_emul_exception {
 	u64 cr2;		/* of a #PF */
 };
 
-/* A decoded instruction; private to the emulator. */
+/* A decoded instruction. @len, @opcode and @rm are of use to others, the rest is private. */
 struct mv_insn {
 	u8 len;			/* bytes decoded so far */
 	u8 op;
@@ -234,6 +234,14 @@ static inline bool mv_emul_hint(const struct mv_emul *e, u64 la, bool write, u64
  * Returns MV_EMUL_OK, MV_EMUL_FAULT or MV_EMUL_UNKNOWN.
  */
 int mv_emul_decode(struct mv_emul *e);
+
+/**
+ * mv_emul_system_len - the length of an intercepted instruction without an operand in memory
+ * @insn: MV_EMUL_INSN_MAX bytes and three more.
+ *
+ * Returns 0 if it is none, or no longer: another vCPU may have overwritten it.
+ */
+unsigned int mv_emul_system_len(const u8 *insn);
 
 /**
  * mv_emul_raise - make an exception the one to inject

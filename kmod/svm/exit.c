@@ -211,16 +211,16 @@ void svm_decode_exit(struct svm_vcpu *svm)
 /* ---- instructions that the processor leaves to be decoded ---- */
 
 /* The bytes at RIP: as many as there are, 15 at most. */
-static unsigned int svm_fetch(struct mv_vcpu *vcpu, u8 *insn, bool *mode64)
+static unsigned int svm_fetch(struct mv_vcpu *vcpu, u8 *insn)
 {
 	const struct vmcb_save_area *save = &to_svm(vcpu)->vmcb->save;
 	u32 access = MV_ACCESS_EXEC | (save->cpl == 3 ? MV_ACCESS_USER : 0);
 	unsigned int n = 0;
-	u64 la;
+	u64 la = mv_rip(vcpu);
 
 	lockdep_assert_irqs_enabled(); /* it may sleep: no exit that needs it is a fast one */
-	*mode64 = mv_long_mode(vcpu) && (save->cs.attrib & SVM_SELECTOR_L_MASK);
-	la = *mode64 ? mv_rip(vcpu) : (u32)(save->cs.base + mv_rip(vcpu));
+	if (!mv_long_mode(vcpu) || !(save->cs.attrib & SVM_SELECTOR_L_MASK))
+		la = (u32)(save->cs.base + la);
 	while (n < MV_EMUL_INSN_MAX) {
 		unsigned int len = min_t(u64, MV_EMUL_INSN_MAX - n, PAGE_SIZE - offset_in_page(la));
 
@@ -232,101 +232,22 @@ static unsigned int svm_fetch(struct mv_vcpu *vcpu, u8 *insn, bool *mode64)
 	return n;
 }
 
-/* An intercepted instruction without a memory operand. */
-struct svm_insn {
-	u8 len;
-	u8 rex;
-	u8 op; /* the byte after 0F; of a one-byte instruction, that */
-	u8 modrm; /* if it has one */
-	bool opsize16;
-};
-
-enum { SVM_NOT_INTERCEPTED, SVM_PREFIX, SVM_ESCAPE, SVM_PLAIN, SVM_MODRM };
-
-static const u8 svm_one_byte[256] = {
-	[0x26] = SVM_PREFIX, [0x2e] = SVM_PREFIX, [0x36] = SVM_PREFIX, /* ES CS SS */
-	[0x3e] = SVM_PREFIX, [0x64] = SVM_PREFIX, [0x65] = SVM_PREFIX, /* DS FS GS */
-	[0x66] = SVM_PREFIX, [0x67] = SVM_PREFIX, /* operand size, address size */
-	[0xf0] = SVM_PREFIX, [0xf2] = SVM_PREFIX, [0xf3] = SVM_PREFIX, /* LOCK REPNE REP */
-	[0x0f] = SVM_ESCAPE,
-	[0x90] = SVM_PLAIN, /* PAUSE */
-	[0xcc] = SVM_PLAIN, /* INT3 */
-	[0xf4] = SVM_PLAIN, /* HLT */
-};
-
-static const u8 svm_two_bytes[256] = {
-	[0x01] = SVM_MODRM, /* VMMCALL, XSETBV, MONITOR, MWAIT, LMSW, SMSW and others */
-	[0x06] = SVM_PLAIN, /* CLTS */
-	[0x08] = SVM_PLAIN, /* INVD */
-	[0x09] = SVM_PLAIN, /* WBINVD */
-	[0x20 ... 0x23] = SVM_MODRM, /* MOV from and to CR and DR */
-	[0x30] = SVM_PLAIN, /* WRMSR */
-	[0x31] = SVM_PLAIN, /* RDTSC */
-	[0x32] = SVM_PLAIN, /* RDMSR */
-	[0x33] = SVM_PLAIN, /* RDPMC */
-	[0xa2] = SVM_PLAIN, /* CPUID */
-};
-
-/* False: the bytes are not, or no longer, those of such an instruction. */
-static bool svm_decode_insn(struct mv_vcpu *vcpu, struct svm_insn *insn)
-{
-	u8 bytes[MV_EMUL_INSN_MAX + 3], kind;
-	bool mode64;
-	unsigned int n = svm_fetch(vcpu, bytes, &mode64);
-	const u8 *p = bytes;
-	bool prefix66 = false;
-
-	memset(bytes + n, 0, 3);
-	insn->opsize16 = !mode64 && !(to_svm(vcpu)->vmcb->save.cs.attrib & SVM_SELECTOR_DB_MASK);
-	for (; p < bytes + n && svm_one_byte[*p] == SVM_PREFIX; p++)
-		prefix66 |= *p == 0x66;
-	insn->opsize16 ^= prefix66;
-	insn->rex = mode64 && (*p & 0xf0) == 0x40 ? *p++ : 0;
-	insn->modrm = 0;
-	insn->op = *p++;
-	kind = svm_one_byte[insn->op];
-	if (kind == SVM_ESCAPE) {
-		insn->op = *p++;
-		kind = svm_two_bytes[insn->op];
-	}
-	if (kind == SVM_MODRM) {
-		insn->modrm = *p++;
-		if (insn->op == 0x01 && insn->modrm < 0xc0)
-			return false;
-	} else if (kind != SVM_PLAIN) {
-		return false;
-	}
-	insn->len = p - bytes;
-	return insn->len <= n;
-}
-
+/* Without a whole decode: it is on the path of all exits of processors that do not tell. */
 unsigned int svm_skip_len(struct mv_vcpu *vcpu)
 {
-	struct svm_insn insn;
+	u8 insn[MV_EMUL_INSN_MAX + 3];
+	unsigned int n = svm_fetch(vcpu, insn), len;
 
-	return svm_decode_insn(vcpu, &insn) ? insn.len : 0;
-}
-
-/* SMSW to a register is a MOV from CR0, but for the operand size. */
-static void svm_finish_smsw(struct mv_vcpu *vcpu, u8 gpr, bool opsize16)
-{
-	struct mv_exit *x = &vcpu->exit;
-
-	if (!opsize16) {
-		x->cr.op = MV_CR_READ;
-		x->cr.gpr = gpr;
-		return;
-	}
-	mv_set_gpr(vcpu, gpr, (mv_gpr(vcpu, gpr) & ~0xffffull) | (mv_cr0(vcpu) & 0xffff));
-	x->reason = MV_EXIT_INVD; /* as that: passed over */
+	memset(insn + n, 0, 3);
+	len = mv_emul_system_len(insn);
+	return len <= n ? len : 0;
 }
 
 /* What svm_decode_exit() could not do with interrupts off. */
 void svm_finish_exit(struct mv_vcpu *vcpu)
 {
 	struct mv_exit *x = &vcpu->exit;
-	struct svm_insn insn;
-	u8 rm, reg;
+	const struct mv_insn *insn;
 
 	if (x->hw_reason == SVM_EXIT_SHUTDOWN) {
 		/* It leaves the VMCB undefined. APM vol. 2, 15.14.3. */
@@ -334,24 +255,17 @@ void svm_finish_exit(struct mv_vcpu *vcpu)
 		x->reason = MV_EXIT_TRIPLE_FAULT;
 		return;
 	}
-	if (!svm_decode_insn(vcpu, &insn)) {
-		x->reason = MV_EXIT_UNKNOWN; /* as LMSW of memory */
+	insn = mv_decode_insn(vcpu);
+	if (!insn || insn->opcode == 0x01) { /* LMSW, SMSW */
+		x->reason = MV_EXIT_EMULATE;
 		return;
 	}
 	x->reason = svm_reasons[x->hw_reason];
-	x->insn_len = insn.len;
-	rm = (insn.modrm & 7) | (insn.rex & 1) << 3; /* REX.B */
-	reg = (insn.modrm >> 3) & 7;
-	if (x->reason == MV_EXIT_DR) {
-		x->dr.gpr = rm;
-	} else if (insn.op == 0x06) {
+	x->insn_len = insn->len;
+	if (x->reason == MV_EXIT_DR)
+		x->dr.gpr = insn->rm;
+	else if (insn->opcode == 0x06)
 		x->cr.op = MV_CR_CLTS;
-	} else if (insn.op == 0x01 && reg == 4) {
-		svm_finish_smsw(vcpu, rm, insn.opsize16);
-	} else if (insn.op == 0x01) {
-		x->cr.op = MV_CR_LMSW;
-		x->cr.lmsw = mv_gpr(vcpu, rm);
-	} else {
-		x->cr.gpr = rm;
-	}
+	else
+		x->cr.gpr = insn->rm;
 }
