@@ -380,7 +380,7 @@ static void test_segments(void)
 	static u32 tls = 0x12345678;
 	struct {
 		u32 entry, base, limit, flags;
-	} desc = { ~0u, (u32)&tls, 0xfffff, 0x51 }; /* 32-bit, limit in pages, useable */
+	} desc = { ~0u, (u32)&tls, 0xfffff, 0x51 }; /* 32-bit, limit in pages, usable */
 	u16 ds, es, fs, gs, sel;
 	u32 i, val;
 
@@ -432,10 +432,12 @@ __attribute__((used)) static void start(char **argv)
 	fail(__LINE__, "no such test", 0);
 }
 
-asm(".globl _start\n"
-    "_start:\n\t"
-    "lea 4(%esp), %eax\n\t"
-    "and $-16, %esp\n\t"
-    "sub $12, %esp\n\t"
-    "push %eax\n\t"
-    "call start");
+/* The stack has argc, then argv[]. */
+__attribute__((naked)) void _start(void)
+{
+	asm("lea 4(%esp), %eax\n\t"
+	    "and $-16, %esp\n\t"
+	    "sub $12, %esp\n\t"
+	    "push %eax\n\t"
+	    "call start");
+}
