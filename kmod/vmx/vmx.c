@@ -264,7 +264,7 @@ static void vmx_run(struct mv_vcpu *vcpu)
 	else if (mv_mmio_leaks_buffers() && READ_ONCE(vcpu->vm->mmu.maps_device))
 		x86_clear_cpu_buffers();
 	/* A counter's NMI since the last entry may have stopped it. */
-	if (unlikely(vmx->nr_perf_msrs))
+	if (static_branch_unlikely(&vmx_host_counts) && unlikely(vmx->nr_perf_msrs))
 		vmx_switch_perf(vmx);
 	if (vcpu->cr2 != native_read_cr2())
 		native_write_cr2(vcpu->cr2);
