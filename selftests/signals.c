@@ -110,7 +110,8 @@ TEST(signal_ends_a_loop_with_interrupts_off)
 TEST(timer_signal_ends_a_tight_loop)
 {
 	struct vcpu *vcpu = vcpu_add(vm_create(), spin);
-	struct itimerspec when = { .it_value.tv_nsec = 5000000 };
+	/* Again and again: the first may come before the guest runs. */
+	struct itimerspec when = { { .tv_nsec = 5000000 }, { .tv_nsec = 5000000 } };
 	timer_t timer;
 
 	/* Nobody else runs: only the host's own timer interrupt comes. */
@@ -120,7 +121,7 @@ TEST(timer_signal_ends_a_tight_loop)
 						       .sigev_signo = SIGUSR1 }, &timer));
 	ASSERT_EQ(0, timer_settime(timer, 0, &when, NULL));
 	EXPECT_ERRNO(EINTR, ioctl(vcpu->fd, KVM_RUN, 0));
-	EXPECT_EQ(1, handled);
+	EXPECT_LE(1, handled);
 }
 
 TEST(immediate_exit_does_not_enter_the_guest)
