@@ -543,7 +543,7 @@ static long vcpu_publish(struct mv_vcpu *vcpu)
 	if (vcpu->lapic)
 		mv_apic_map_update(vm);
 	mv_clock_check(vm);
-	/* Pairs with wait_for_readers() of the buses: no ioctl of this vCPU before it is counted. */
+	/* Pairs with wait_for_readers() of bus.c: no ioctl of this vCPU before it is counted. */
 	smp_mb();
 	fd_install(fd, file);
 	return fd;

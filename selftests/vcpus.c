@@ -277,7 +277,7 @@ TEST(a_descriptor_is_of_a_whole_vcpu)
 	EXPECT_EQ(0, guess.lost);
 }
 
-/* The first vCPU of a VM runs as soon as its descriptor works, and writes to a port all the time. */
+/* The first vCPU of a VM runs as soon as its descriptor works, and writes to a port. */
 static void *run_at_once(void *arg)
 {
 	while (!READ_ONCE(guess.stop)) {

@@ -54,7 +54,7 @@ static void append(struct mv_bus *bus, const struct mv_bus_range *r)
 /* Readers are vCPUs: while there are none, nobody has seen the old table. */
 static void wait_for_readers(struct mv_vm *vm)
 {
-	/* The new table is visible to a vCPU that is added after this: pairs with vcpu_publish(). */
+	/* Pairs with vcpu_publish(): who is added after this sees the new table. */
 	smp_mb();
 	if (READ_ONCE(vm->nr_vcpus))
 		synchronize_rcu_expedited();

@@ -71,8 +71,9 @@ static_assert(offsetofend(struct kvm_steal_time, version) == 12);
 
 /*
  * The vCPU loses its CPU; the scheduler's lock is held, so nothing can wait
- * here, nor take a lock that is held with interrupts on elsewhere. Only between two instructions of the guest: one that the module is doing
- * in its place may use translations that others take for flushed then.
+ * here, nor take a lock that is held with interrupts on elsewhere. Only between
+ * two instructions of the guest: one that the module is doing in its place may
+ * use translations that others take for flushed then.
  */
 void mv_steal_time_preempted(struct mv_vcpu *vcpu)
 {
