@@ -13,6 +13,17 @@ void mv_irqchip_destroy(struct mv_vm *vm); /* before the vCPUs */
 long mv_irq_vm_ioctl(struct mv_vm *vm, unsigned int nr, unsigned long arg);
 void mv_irqfd_init_vm(struct mv_vm *vm);
 void mv_irqfd_release_vm(struct mv_vm *vm); /* the VM's own descriptor is closed */
+/*
+ * At the ports of the PICs and the PIT, or of few others: what the guest does there may interrupt
+ * all vCPUs, and needs interrupts on.
+ */
+static inline bool mv_is_chip_port(struct mv_vcpu *vcpu)
+{
+	u16 port = vcpu->exit.io.port;
+
+	return (port < 0x100 || (port & ~1) == 0x4d0) && vcpu->vm->irqchip;
+}
+
 void mv_irqfd_resample(struct mv_vm *vm); /* MV_REQ_RESAMPLE; sleeps */
 
 int mv_lapic_create(struct mv_vcpu *vcpu);

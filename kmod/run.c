@@ -162,9 +162,10 @@ static __always_inline bool insn_len_is_known(struct mv_vcpu *vcpu)
 /* Whether its handler neither sleeps, nor touches guest memory, nor turns interrupts on. */
 static __always_inline bool exit_is_fast(struct mv_vcpu *vcpu)
 {
-	/* The commonest one. A device's work at a port is short, and under spinlocks. */
+	/* The commonest one. But for the chips, a device's work at a port is short. */
 	if (vcpu->exit.reason == MV_EXIT_IO)
-		return !vcpu->exit.io.string && !SPINLOCKS_SLEEP && insn_len_is_known(vcpu);
+		return !vcpu->exit.io.string && !SPINLOCKS_SLEEP && insn_len_is_known(vcpu) &&
+		       !mv_is_chip_port(vcpu);
 	switch (vcpu->exit.reason) {
 	case MV_EXIT_RDMSR:
 		/* Of the local APIC, which may have to look at the guest's memory. */

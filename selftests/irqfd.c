@@ -619,6 +619,26 @@ static void *keep_signalling(void *arg)
 	return NULL;
 }
 
+/* A message to all: by way of a thread of the kernel, as it may be many. */
+TEST_F(idle, a_broadcast_message_reaches_all)
+{
+	struct kvm_irq_routing_entry e = msi_route(MSI_GSI, APIC_MMIO | 0xff << 12, 0x61);
+	struct vcpu *vcpus[4] = { self->vcpu };
+	struct kvm_lapic_state s = lapic_state(self->vcpu);
+
+	for (int i = 1; i < ARRAY_SIZE(vcpus); i++) {
+		vcpus[i] = vcpu_create(self->vm);
+		*lapic_reg(&s, APIC_ID) = i << 24;
+		IOCTL(vcpus[i]->fd, KVM_SET_LAPIC, &s);
+	}
+	ASSERT_EQ(0, set_routing(self->vm, &e, 1));
+	ASSERT_EQ(0, irqfd(self->vm, self->fd[0], MSI_GSI, 0, 0));
+	signal_fd(self->fd[0]);
+	for (int i = 0; i < ARRAY_SIZE(vcpus); i++)
+		EXPECT_TRUE(EVENTUALLY(lapic_requested(vcpus[i], 0x61)));
+	EXPECT_EQ(0, take(self->fd[0]));
+}
+
 TEST_F(idle, everything_changes_while_it_is_signalled)
 {
 	pthread_t thread;

@@ -110,7 +110,6 @@ void mv_apic_map_update(struct mv_vm *vm)
 {
 	struct mv_apic_map *map, *old;
 	struct mv_vcpu *vcpu;
-	unsigned long flags;
 	bool access_page;
 	u32 size = 256;
 	int i;
@@ -121,7 +120,7 @@ void mv_apic_map_update(struct mv_vm *vm)
 	/* Without memory the slow path does it all. */
 	map = kzalloc(struct_size(map, phys, size), GFP_KERNEL_ACCOUNT);
 
-	spin_lock_irqsave(&vm->irq_lock, flags);
+	spin_lock_bh(&vm->irq_lock);
 	if (map) {
 		map->unique = true;
 		map->size = size;
@@ -139,7 +138,7 @@ void mv_apic_map_update(struct mv_vm *vm)
 	access_page = vm->apic_access_page;
 	WRITE_ONCE(vm->apic_access_page, mv_apicv && all_xapic_at_default_base(vm));
 	access_page &= !vm->apic_access_page;
-	spin_unlock_irqrestore(&vm->irq_lock, flags);
+	spin_unlock_bh(&vm->irq_lock);
 	if (access_page)
 		mv_mmu_zap_page(vm, gpa_to_gfn(APIC_DEFAULT_PHYS_BASE));
 	if (old)
@@ -321,7 +320,7 @@ out:
 	rcu_read_unlock();
 	return ret;
 ask:
-	ret = deliver_by_asking(vm, irq, self);
+	ret = irq->few ? -EAGAIN : deliver_by_asking(vm, irq, self);
 	rcu_read_unlock();
 	return ret;
 }

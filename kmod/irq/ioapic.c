@@ -66,56 +66,74 @@ int mv_ioapic_set_irq(struct mv_irqchip *chips, int pin, int source, int level)
 	return send(chips, pin);
 }
 
-/* The level-triggered lines that are still up, after a pause: see mv_ioapic_eoi(). */
-static void resend(struct work_struct *work)
+/*
+ * For all lines that are up: the level-triggered ones, and edges that were not
+ * sent yet. One may lead to all vCPUs, so the lock is let go after each.
+ */
+void mv_ioapic_send_all(struct mv_irqchip *chips)
 {
-	struct mv_irqchip *chips =
-		container_of(to_delayed_work(work), struct mv_irqchip, ioapic.resend);
 	struct mv_ioapic *ioapic = &chips->ioapic;
-	unsigned long flags;
+	u32 bit;
 	int pin;
 
-	spin_lock_irqsave(&chips->vm->irq_lock, flags);
 	for (pin = 0; pin < MV_NR_PINS; pin++) {
-		if (ioapic->s.irr & BIT(pin) && ioapic->s.redirtbl[pin].fields.trig_mode)
+		bit = BIT(pin);
+		spin_lock_bh(&chips->vm->irq_lock);
+		if (ioapic->s.irr & bit && (ioapic->s.redirtbl[pin].fields.trig_mode ||
+					    !(ioapic->delivered & bit)))
 			send(chips, pin);
+		spin_unlock_bh(&chips->vm->irq_lock);
 	}
-	spin_unlock_irqrestore(&chips->vm->irq_lock, flags);
+}
+
+/* The lines that are still up, after a pause: see eoi(). */
+static void resend(struct work_struct *work)
+{
+	mv_ioapic_send_all(container_of(to_delayed_work(work), struct mv_irqchip, ioapic.resend));
+}
+
+static void eoi(struct mv_irqchip *chips, int pin, bool level)
+{
+	struct mv_ioapic *ioapic = &chips->ioapic;
+	typeof(ioapic->s.redirtbl[0].fields) *rte = &ioapic->s.redirtbl[pin].fields;
+
+	mv_pin_acked(chips, KVM_IRQCHIP_IOAPIC, pin);
+	if (!level || !rte->trig_mode)
+		return;
+
+	rte->remote_irr = 0;
+	if (rte->mask || !(ioapic->s.irr & BIT(pin))) {
+		ioapic->storm[pin] = 0;
+	} else if (++ioapic->storm[pin] < IOAPIC_STORM) {
+		send(chips, pin);
+	} else {
+		/*
+		 * A guest that does not quiet the device would only take
+		 * interrupts: let it get on, if slowly.
+		 */
+		ioapic->storm[pin] = 0;
+		schedule_delayed_work(&ioapic->resend, HZ / 100);
+	}
 }
 
 void mv_ioapic_eoi(struct mv_lapic *lapic, u8 vector, bool level)
 {
 	struct mv_irqchip *chips = lapic->vcpu->vm->irqchip;
-	struct mv_ioapic *ioapic = &chips->ioapic;
-	unsigned long flags;
+	typeof(chips->ioapic.s.redirtbl[0].fields) *rte;
 	int pin;
 
-	spin_lock_irqsave(&chips->vm->irq_lock, flags);
+	if (lapic_reg(lapic, APIC_SPIV) & APIC_SPIV_DIRECTED_EOI)
+		level = false;
+	/* One at a time, as in mv_ioapic_send_all(). */
 	for (pin = 0; pin < MV_NR_PINS; pin++) {
-		typeof(ioapic->s.redirtbl[0].fields) *rte = &ioapic->s.redirtbl[pin].fields;
-
-		if (rte->vector != vector)
+		rte = &chips->ioapic.s.redirtbl[pin].fields;
+		if (READ_ONCE(rte->vector) != vector)
 			continue;
-		mv_pin_acked(chips, KVM_IRQCHIP_IOAPIC, pin);
-		if (!level || !rte->trig_mode ||
-		    lapic_reg(lapic, APIC_SPIV) & APIC_SPIV_DIRECTED_EOI)
-			continue;
-
-		rte->remote_irr = 0;
-		if (rte->mask || !(ioapic->s.irr & BIT(pin))) {
-			ioapic->storm[pin] = 0;
-		} else if (++ioapic->storm[pin] < IOAPIC_STORM) {
-			send(chips, pin);
-		} else {
-			/*
-			 * A guest that does not quiet the device would only
-			 * take interrupts: let it get on, if slowly.
-			 */
-			ioapic->storm[pin] = 0;
-			schedule_delayed_work(&ioapic->resend, HZ / 100);
-		}
+		spin_lock_bh(&chips->vm->irq_lock);
+		if (rte->vector == vector)
+			eoi(chips, pin, level);
+		spin_unlock_bh(&chips->vm->irq_lock);
 	}
-	spin_unlock_irqrestore(&chips->vm->irq_lock, flags);
 }
 
 /*
@@ -195,10 +213,9 @@ static int ioapic_read(struct mv_io_device *dev, struct mv_vcpu *vcpu, u64 addr,
 		       void *data)
 {
 	struct mv_irqchip *chips = container_of(dev, struct mv_irqchip, ioapic.dev);
-	unsigned long flags;
 	u64 val = 0;
 
-	spin_lock_irqsave(&chips->vm->irq_lock, flags);
+	spin_lock_bh(&chips->vm->irq_lock);
 	switch (addr & 0xff) {
 	case IOAPIC_REGSEL:
 		val = chips->ioapic.s.ioregsel;
@@ -207,7 +224,7 @@ static int ioapic_read(struct mv_io_device *dev, struct mv_vcpu *vcpu, u64 addr,
 		val = read_window(&chips->ioapic);
 		break;
 	}
-	spin_unlock_irqrestore(&chips->vm->irq_lock, flags);
+	spin_unlock_bh(&chips->vm->irq_lock);
 	memcpy(data, &val, min_t(int, len, sizeof(val)));
 	return 0;
 }
@@ -216,11 +233,10 @@ static int ioapic_write(struct mv_io_device *dev, struct mv_vcpu *vcpu, u64 addr
 			const void *data)
 {
 	struct mv_irqchip *chips = container_of(dev, struct mv_irqchip, ioapic.dev);
-	unsigned long flags;
 	u32 val = 0;
 
 	memcpy(&val, data, min_t(int, len, sizeof(val)));
-	spin_lock_irqsave(&chips->vm->irq_lock, flags);
+	spin_lock_bh(&chips->vm->irq_lock);
 	switch (addr & 0xff) {
 	case IOAPIC_REGSEL:
 		chips->ioapic.s.ioregsel = val & 0xff;
@@ -229,7 +245,7 @@ static int ioapic_write(struct mv_io_device *dev, struct mv_vcpu *vcpu, u64 addr
 		write_window(chips, val);
 		break;
 	}
-	spin_unlock_irqrestore(&chips->vm->irq_lock, flags);
+	spin_unlock_bh(&chips->vm->irq_lock);
 	return 0;
 }
 
@@ -263,18 +279,8 @@ void mv_ioapic_get(struct mv_irqchip *chips, struct kvm_ioapic_state *s)
 
 void mv_ioapic_set(struct mv_irqchip *chips, const struct kvm_ioapic_state *s)
 {
-	struct mv_ioapic *ioapic = &chips->ioapic;
-	int pin;
-
 	mv_pit_state_replaced(chips);
-	ioapic->s = *s;
-	ioapic->s.irr = 0;
-	ioapic->delivered = 0;
+	chips->ioapic.s = *s;
+	chips->ioapic.delivered = 0;
 	mv_ioapic_update_eoi_vectors(chips);
-	for (pin = 0; pin < MV_NR_PINS; pin++) {
-		if (s->irr & BIT(pin)) {
-			ioapic->s.irr |= BIT(pin);
-			send(chips, pin);
-		}
-	}
 }

@@ -3,7 +3,8 @@
  * What the interrupt controllers say to each other.
  *
  * Locks.  vm->irq_lock covers the PICs, the IOAPIC and the PIT; it is taken
- * with interrupts off, as lines are raised from any context.  A local APIC
+ * with interrupts on and bottom halves off, as the PIT's timer is one: what the
+ * guest has programmed there may interrupt all vCPUs.  A local APIC
  * belongs to its vCPU's thread and takes no lock; what others may touch is
  * atomic: they set bits in the TMR, pir, pir_rows, esr and vcpu->apic_events.
  * With mv_apicv the processor changes the registers too, while it is in the
@@ -99,6 +100,7 @@ struct mv_apic_irq {
 	bool level; /* trigger mode */
 	bool deassert; /* of INIT */
 	bool redirect; /* MSI redirection hint: to one of the destinations */
+	bool few; /* interrupts are off: not if all vCPUs have to be asked */
 };
 
 static inline u32 *lapic_regp(struct mv_lapic *lapic, u32 reg)
@@ -164,7 +166,10 @@ void mv_lapic_end_of_interrupt(struct mv_lapic *lapic);
 /* vapic.c */
 void mv_report_tpr(struct mv_lapic *lapic, bool write); /* it is accessed, with @report_tpr */
 
-/* apicmap.c: returns the number of APICs that accepted; -1 may tell that there was none to ask. */
+/*
+ * apicmap.c: returns the number of APICs that accepted; -1 may tell that there was none to ask,
+ * -EAGAIN that an @irq for few is for many.
+ */
 int mv_apic_deliver(struct mv_vm *vm, const struct mv_apic_irq *irq, struct mv_vcpu *self);
 struct mv_vcpu *mv_apic_find(struct mv_vm *vm, u32 id); /* by its physical ID; NULL */
 void mv_apic_map_destroy(struct mv_vm *vm);
@@ -259,6 +264,7 @@ void mv_ioapic_eoi(struct mv_lapic *lapic, u8 vector, bool level); /* takes irq_
 void mv_ioapic_update_eoi_vectors(struct mv_irqchip *chips);
 void mv_ioapic_get(struct mv_irqchip *chips, struct kvm_ioapic_state *s);
 void mv_ioapic_set(struct mv_irqchip *chips, const struct kvm_ioapic_state *s);
+void mv_ioapic_send_all(struct mv_irqchip *chips); /* after that; takes irq_lock */
 
 /* Without the lock */
 int mv_pit_create(struct mv_vm *vm, const struct kvm_pit_config *cfg);
@@ -279,7 +285,7 @@ void mv_irqfd_acked(struct mv_irqchip *chips, u32 gsi);
 int mv_set_irq_locked(struct mv_irqchip *chips, u32 gsi, int level, int source);
 /* Takes the lock if it has to; <0: masked, 0: coalesced, >0: sent */
 int mv_set_irq(struct mv_vm *vm, u32 gsi, int level, int source);
-bool mv_send_gsi_msi(struct mv_vm *vm, u32 gsi); /* without the lock */
+bool mv_send_gsi_msi(struct mv_vm *vm, u32 gsi); /* without the lock; to few APICs */
 void mv_pin_acked(struct mv_irqchip *chips, u32 chip, u32 pin); /* its interrupt is over */
 void mv_pin_unmasked(struct mv_irqchip *chips, u32 chip, u32 pin);
 bool mv_pin_wants_ack(struct mv_irqchip *chips, u32 chip, u32 pin);

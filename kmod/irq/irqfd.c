@@ -3,8 +3,9 @@
  * KVM_IRQFD: an eventfd that raises a GSI.
  *
  * Who signals the eventfd calls irqfd_wakeup(), with the lock of its wait
- * queue held and interrupts off.  Messages are sent right there.  Pins are
- * raised by a work item, as that takes vm->irq_lock.
+ * queue held and interrupts off.  Messages to few vCPUs are sent right there.
+ * Those to many, and pins, whose lock is taken with interrupts on, go by a work
+ * item.
  *
  * With KVM_IRQFD_FLAG_RESAMPLE the eventfd raises a level-triggered line.  It
  * goes down by itself at the end of the interrupt, and the other eventfd tells
@@ -142,13 +143,13 @@ static void set_resampled(struct mv_irqchip *chips, u32 gsi, bool resampled)
 	/* No route leads from other GSIs. */
 	if (gsi >= MV_MAX_ROUTES)
 		return;
-	spin_lock_irq(&chips->vm->irq_lock);
+	spin_lock_bh(&chips->vm->irq_lock);
 	__assign_bit(gsi, chips->resampled, resampled);
 	/* Nobody could tell when the line goes down. */
 	if (!resampled)
 		mv_set_irq_locked(chips, gsi, 0, MV_IRQ_SOURCE_IRQFD);
 	mv_ioapic_update_eoi_vectors(chips);
-	spin_unlock_irq(&chips->vm->irq_lock);
+	spin_unlock_bh(&chips->vm->irq_lock);
 }
 
 static void add_resampled(struct mv_irqfd *irqfd)

@@ -146,11 +146,10 @@ int mv_pic_take(struct mv_vm *vm)
 {
 	struct mv_irqchip *chips = vm->irqchip;
 	struct kvm_pic_state *chip = chips->pic.chip;
-	unsigned long flags;
 	bool cascade;
 	int line;
 
-	spin_lock_irqsave(&vm->irq_lock, flags);
+	spin_lock_bh(&vm->irq_lock);
 	WRITE_ONCE(chips->pic.output, false);
 	cascade = requesting(&chips->pic, chip) == PIC_CASCADE;
 	line = take_line(chips, chip);
@@ -159,7 +158,7 @@ int mv_pic_take(struct mv_vm *vm)
 		line = take_line(chips, chip);
 	}
 	update_output(chips);
-	spin_unlock_irqrestore(&vm->irq_lock, flags);
+	spin_unlock_bh(&vm->irq_lock);
 	return chip->irq_base + line;
 }
 
@@ -306,13 +305,12 @@ static void write_port(struct mv_irqchip *chips, u64 port, u8 val)
 static int pic_read(struct mv_io_device *dev, struct mv_vcpu *vcpu, u64 port, int len, void *data)
 {
 	struct mv_irqchip *chips = container_of(dev, struct mv_irqchip, pic.dev);
-	unsigned long flags;
 
 	if (len != 1)
 		return 0;
-	spin_lock_irqsave(&chips->vm->irq_lock, flags);
+	spin_lock_bh(&chips->vm->irq_lock);
 	*(u8 *)data = read_port(chips, port);
-	spin_unlock_irqrestore(&chips->vm->irq_lock, flags);
+	spin_unlock_bh(&chips->vm->irq_lock);
 	return 0;
 }
 
@@ -320,14 +318,13 @@ static int pic_write(struct mv_io_device *dev, struct mv_vcpu *vcpu, u64 port, i
 		     const void *data)
 {
 	struct mv_irqchip *chips = container_of(dev, struct mv_irqchip, pic.dev);
-	unsigned long flags;
 
 	if (len != 1)
 		return 0;
-	spin_lock_irqsave(&chips->vm->irq_lock, flags);
+	spin_lock_bh(&chips->vm->irq_lock);
 	write_port(chips, port, *(const u8 *)data);
 	update_output(chips);
-	spin_unlock_irqrestore(&chips->vm->irq_lock, flags);
+	spin_unlock_bh(&chips->vm->irq_lock);
 	return 0;
 }
 

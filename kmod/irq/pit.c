@@ -102,9 +102,8 @@ static enum hrtimer_restart pit_timer_fn(struct hrtimer *timer)
 	struct mv_pit *pit = container_of(timer, struct mv_pit, timer);
 	struct mv_irqchip *chips = pit->chips;
 	enum hrtimer_restart restart = HRTIMER_NORESTART;
-	unsigned long flags;
 
-	spin_lock_irqsave(&chips->vm->irq_lock, flags);
+	spin_lock(&chips->vm->irq_lock);
 	/* Stopped, or started anew, while this expiry was on its way. */
 	if (!pit->running || hrtimer_is_queued(timer))
 		goto out;
@@ -118,7 +117,7 @@ static enum hrtimer_restart pit_timer_fn(struct hrtimer *timer)
 	}
 	raise_tick(chips);
 out:
-	spin_unlock_irqrestore(&chips->vm->irq_lock, flags);
+	spin_unlock(&chips->vm->irq_lock);
 	return restart;
 }
 
@@ -299,13 +298,12 @@ static int pit_read(struct mv_io_device *dev, struct mv_vcpu *vcpu, u64 port, in
 {
 	struct mv_pit *pit = container_of(dev, struct mv_pit, dev);
 	struct kvm_pit_channel_state *c = &pit->s.channels[array_index_nospec(port & 3, 3)];
-	unsigned long flags;
 
 	if ((port & 3) == PIT_CONTROL)
 		return 0;
-	spin_lock_irqsave(&pit->chips->vm->irq_lock, flags);
+	spin_lock_bh(&pit->chips->vm->irq_lock);
 	*(u8 *)data = read_count(c);
-	spin_unlock_irqrestore(&pit->chips->vm->irq_lock, flags);
+	spin_unlock_bh(&pit->chips->vm->irq_lock);
 	return 0;
 }
 
@@ -315,14 +313,13 @@ static int pit_write(struct mv_io_device *dev, struct mv_vcpu *vcpu, u64 port, i
 	struct mv_pit *pit = container_of(dev, struct mv_pit, dev);
 	u8 val = *(const u8 *)data;
 	int channel = port & 3;
-	unsigned long flags;
 
-	spin_lock_irqsave(&pit->chips->vm->irq_lock, flags);
+	spin_lock_bh(&pit->chips->vm->irq_lock);
 	if (channel == PIT_CONTROL)
 		write_control(pit, val);
 	else
 		write_count(pit->chips, array_index_nospec(channel, 3), val);
-	spin_unlock_irqrestore(&pit->chips->vm->irq_lock, flags);
+	spin_unlock_bh(&pit->chips->vm->irq_lock);
 	return 0;
 }
 
@@ -331,14 +328,13 @@ static int speaker_read(struct mv_io_device *dev, struct mv_vcpu *vcpu, u64 port
 {
 	struct mv_pit *pit = container_of(dev, struct mv_pit, speaker);
 	struct kvm_pit_channel_state *c = &pit->s.channels[2];
-	unsigned long flags;
 	/* The DRAM refresh toggles every 15 us; 2^14 ns is near enough. */
 	u8 refresh = ktime_get() >> 14 & 1;
 
-	spin_lock_irqsave(&pit->chips->vm->irq_lock, flags);
+	spin_lock_bh(&pit->chips->vm->irq_lock);
 	*(u8 *)data = c->gate | !!(pit->s.flags & KVM_PIT_FLAGS_SPEAKER_DATA_ON) << 1 |
 		      refresh << 4 | output(c) << 5;
-	spin_unlock_irqrestore(&pit->chips->vm->irq_lock, flags);
+	spin_unlock_bh(&pit->chips->vm->irq_lock);
 	return 0;
 }
 
@@ -348,9 +344,8 @@ static int speaker_write(struct mv_io_device *dev, struct mv_vcpu *vcpu, u64 por
 	struct mv_pit *pit = container_of(dev, struct mv_pit, speaker);
 	struct kvm_pit_channel_state *c = &pit->s.channels[2];
 	u8 val = *(const u8 *)data, gate = val & 1;
-	unsigned long flags;
 
-	spin_lock_irqsave(&pit->chips->vm->irq_lock, flags);
+	spin_lock_bh(&pit->chips->vm->irq_lock);
 	/* Modes 1, 2, 3 and 5 begin anew when the gate opens. */
 	if (gate && !c->gate && c->mode != 0 && c->mode != 4)
 		c->count_load_time = ktime_get();
@@ -359,7 +354,7 @@ static int speaker_write(struct mv_io_device *dev, struct mv_vcpu *vcpu, u64 por
 		pit->s.flags |= KVM_PIT_FLAGS_SPEAKER_DATA_ON;
 	else
 		pit->s.flags &= ~KVM_PIT_FLAGS_SPEAKER_DATA_ON;
-	spin_unlock_irqrestore(&pit->chips->vm->irq_lock, flags);
+	spin_unlock_bh(&pit->chips->vm->irq_lock);
 	return 0;
 }
 
@@ -397,10 +392,10 @@ int mv_pit_create(struct mv_vm *vm, const struct kvm_pit_config *cfg)
 		pit->s.channels[i].count_load_time = ktime_get();
 	}
 
-	spin_lock_irq(&vm->irq_lock);
+	spin_lock_bh(&vm->irq_lock);
 	chips->pit = pit;
 	mv_ioapic_update_eoi_vectors(chips);
-	spin_unlock_irq(&vm->irq_lock);
+	spin_unlock_bh(&vm->irq_lock);
 
 	mutex_lock(&vm->slots_lock);
 	err = mv_bus_register(vm, MV_PIO_BUS, PIT_PORT, 4, &pit->dev);
@@ -420,10 +415,10 @@ void mv_pit_destroy(struct mv_irqchip *chips)
 
 	if (!pit)
 		return;
-	spin_lock_irq(&chips->vm->irq_lock);
+	spin_lock_bh(&chips->vm->irq_lock);
 	chips->pit = NULL;
 	pit->running = false;
-	spin_unlock_irq(&chips->vm->irq_lock);
+	spin_unlock_bh(&chips->vm->irq_lock);
 	hrtimer_cancel(&pit->timer);
 	kfree(pit);
 }
@@ -434,32 +429,32 @@ static void set_state(struct mv_irqchip *chips, const struct kvm_pit_state2 *s)
 	struct mv_pit *pit = chips->pit;
 	int i;
 
-	spin_lock_irq(&chips->vm->irq_lock);
+	spin_lock_bh(&chips->vm->irq_lock);
 	pit->s.flags = s->flags;
 	memcpy(pit->s.channels, s->channels, sizeof(pit->s.channels));
 	for (i = 0; i < 3; i++)
 		load_count(chips, i, s->channels[i].count);
-	spin_unlock_irq(&chips->vm->irq_lock);
+	spin_unlock_bh(&chips->vm->irq_lock);
 }
 
 static void set_reinject(struct mv_irqchip *chips, bool reinject)
 {
 	struct mv_pit *pit = chips->pit;
 
-	spin_lock_irq(&chips->vm->irq_lock);
+	spin_lock_bh(&chips->vm->irq_lock);
 	if (pit->reinject != reinject) {
 		pit->reinject = reinject;
 		mv_pit_forget_ticks(chips);
 		mv_ioapic_update_eoi_vectors(chips);
 	}
-	spin_unlock_irq(&chips->vm->irq_lock);
+	spin_unlock_bh(&chips->vm->irq_lock);
 }
 
 static void get_state(struct mv_irqchip *chips, struct kvm_pit_state2 *s)
 {
-	spin_lock_irq(&chips->vm->irq_lock);
+	spin_lock_bh(&chips->vm->irq_lock);
 	*s = chips->pit->s;
-	spin_unlock_irq(&chips->vm->irq_lock);
+	spin_unlock_bh(&chips->vm->irq_lock);
 }
 
 /* vm->lock held: the PIT is there for good, or not. */

@@ -34,7 +34,7 @@ struct mv_routing {
 /* ---- delivery ------------------------------------------------------------- */
 
 /* SDM vol. 3A, 11.11 */
-static int send_msi(struct mv_vm *vm, u32 address_lo, u32 address_hi, u32 data)
+static int send_msi(struct mv_vm *vm, u32 address_lo, u32 address_hi, u32 data, bool few)
 {
 	struct mv_apic_irq irq = {
 		.dest = address_lo >> 12 & 0xff,
@@ -43,6 +43,7 @@ static int send_msi(struct mv_vm *vm, u32 address_lo, u32 address_hi, u32 data)
 		.logical = address_lo & BIT(2),
 		.level = data & APIC_INT_LEVELTRIG,
 		.redirect = address_lo & BIT(3),
+		.few = few,
 	};
 
 	/* KVM_CAP_X2APIC_API: bits 31:8 of the ID are in the upper half. */
@@ -93,10 +94,15 @@ int mv_set_irq_locked(struct mv_irqchip *chips, u32 gsi, int level, int source)
 		return -1;
 	if (!route->msi)
 		return set_pins(chips, route, level, source);
-	return level ? send_msi(chips->vm, route->address_lo, route->address_hi, route->data) : -1;
+	if (!level)
+		return -1;
+	return send_msi(chips->vm, route->address_lo, route->address_hi, route->data, false);
 }
 
-/* If @gsi leads to a message, send it; false: it does not.  From any context. */
+/*
+ * From any context: if @gsi leads to a message for no more vCPUs than one entry
+ * of the APIC map has, send it. false: it does not, and mv_set_irq() is due.
+ */
 bool mv_send_gsi_msi(struct mv_vm *vm, u32 gsi)
 {
 	const struct mv_route *route;
@@ -107,7 +113,8 @@ bool mv_send_gsi_msi(struct mv_vm *vm, u32 gsi)
 	route = find_route(srcu_dereference(vm->routing, &vm->srcu), gsi);
 	msi = route && route->msi;
 	if (msi)
-		send_msi(vm, route->address_lo, route->address_hi, route->data);
+		msi = send_msi(vm, route->address_lo, route->address_hi, route->data,
+			       true) != -EAGAIN;
 	srcu_read_unlock(&vm->srcu, idx);
 	return msi;
 }
@@ -118,17 +125,17 @@ int mv_set_irq(struct mv_vm *vm, u32 gsi, int level, int source)
 	struct mv_irqchip *chips = mv_chips(vm);
 	const struct mv_route *route;
 	int idx, ret = -1;
-	unsigned long flags;
 
 	idx = srcu_read_lock(&vm->srcu);
 	route = find_route(srcu_dereference(vm->routing, &vm->srcu), gsi);
 	if (route && route->msi) {
 		if (level)
-			ret = send_msi(vm, route->address_lo, route->address_hi, route->data);
+			ret = send_msi(vm, route->address_lo, route->address_hi, route->data,
+				       false);
 	} else if (route && chips) {
-		spin_lock_irqsave(&vm->irq_lock, flags);
+		spin_lock_bh(&vm->irq_lock);
 		ret = set_pins(chips, route, level, source);
-		spin_unlock_irqrestore(&vm->irq_lock, flags);
+		spin_unlock_bh(&vm->irq_lock);
 	}
 	srcu_read_unlock(&vm->srcu, idx);
 	return ret;
@@ -256,13 +263,13 @@ static struct mv_routing *install_routing(struct mv_vm *vm, struct mv_routing *r
 	struct mv_routing *old;
 
 	lockdep_assert_held(&vm->lock);
-	spin_lock_irq(&vm->irq_lock);
+	spin_lock_bh(&vm->irq_lock);
 	old = rcu_replace_pointer(vm->routing, routing, lockdep_is_held(&vm->irq_lock));
 	if (vm->irqchip)
 		mv_ioapic_update_eoi_vectors(vm->irqchip);
 	else if (vm->split_irqchip)
 		update_split_eoi_vectors(vm, routing);
-	spin_unlock_irq(&vm->irq_lock);
+	spin_unlock_bh(&vm->irq_lock);
 	return old;
 }
 
@@ -408,7 +415,7 @@ static long signal_msi(struct mv_vm *vm, struct kvm_msi __user *arg)
 		return -EFAULT;
 	if ((!mv_chips(vm) && !vm->split_irqchip) || msi.flags & ~KVM_MSI_VALID_DEVID)
 		return -EINVAL;
-	return send_msi(vm, msi.address_lo, msi.address_hi, msi.data);
+	return send_msi(vm, msi.address_lo, msi.address_hi, msi.data, false);
 }
 
 static long irqchip_state(struct mv_vm *vm, struct kvm_irqchip __user *arg, bool set)
@@ -426,7 +433,7 @@ static long irqchip_state(struct mv_vm *vm, struct kvm_irqchip __user *arg, bool
 	} else if (s->chip_id >= KVM_NR_IRQCHIPS) {
 		err = -EINVAL;
 	} else {
-		spin_lock_irq(&vm->irq_lock);
+		spin_lock_bh(&vm->irq_lock);
 		if (s->chip_id == KVM_IRQCHIP_IOAPIC) {
 			if (set)
 				mv_ioapic_set(chips, &s->chip.ioapic);
@@ -440,7 +447,9 @@ static long irqchip_state(struct mv_vm *vm, struct kvm_irqchip __user *arg, bool
 			else
 				mv_pic_get(chips, id, &s->chip.pic);
 		}
-		spin_unlock_irq(&vm->irq_lock);
+		spin_unlock_bh(&vm->irq_lock);
+		if (set && s->chip_id == KVM_IRQCHIP_IOAPIC)
+			mv_ioapic_send_all(chips);
 		if (!set && copy_to_user(arg, s, sizeof(*s)))
 			err = -EFAULT;
 	}
