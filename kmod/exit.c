@@ -239,6 +239,8 @@ static int handle_hlt(struct mv_vcpu *vcpu)
 		vcpu->mp_state = KVM_MP_STATE_HALTED;
 		return r;
 	}
+	if (!r)
+		vcpu->complete = mv_insn_done;
 	vcpu->run->exit_reason = KVM_EXIT_HLT;
 	return 0;
 }
@@ -483,10 +485,11 @@ static int handle_io(struct mv_vcpu *vcpu)
 	} else {
 		*(u32 *)vcpu->pio_data = data;
 		/* VMMs rely on it that this one is over when they see it. */
-		if (exit->io.port == 0x7e && mv_has_quirk(vcpu->vm, KVM_X86_QUIRK_OUT_7E_INC_RIP))
-			mv_skip_insn(vcpu);
-		else
+		if (exit->io.port != 0x7e ||
+		    !mv_has_quirk(vcpu->vm, KVM_X86_QUIRK_OUT_7E_INC_RIP))
 			vcpu->complete = complete_out;
+		else if (!mv_skip_insn(vcpu))
+			vcpu->complete = mv_insn_done; /* a debugger's step, after the output */
 	}
 	return mv_pio_to_user(vcpu, exit->io.port, exit->io.size, exit->io.in, 1);
 }

@@ -90,7 +90,8 @@ GUEST_ASM(to_userspace, "64",
 	  "rep outsb\n"			/* 5: two of them */
 	  "mov $1, %ecx\n"		/* 7 */
 	  "rep stosl\n"			/* c */
-	  "hlt\n");			/* e */
+	  "outb %al, $0x7e\n"		/* e: over when userspace sees it */
+	  "hlt\n");			/* 10 */
 
 /* By the debugger, or with the guest's own flag by its handler. */
 TEST(single_step_over_what_goes_to_userspace)
@@ -100,9 +101,10 @@ TEST(single_step_over_what_goes_to_userspace)
 	} expected[] = {
 		{ KVM_EXIT_MMIO, 2 }, { KVM_EXIT_DEBUG, 2 }, { KVM_EXIT_DEBUG, 3 },
 		{ KVM_EXIT_IO, 4 }, { KVM_EXIT_DEBUG, 4 }, { KVM_EXIT_DEBUG, 5 },
-		{ KVM_EXIT_IO, 5 }, { KVM_EXIT_DEBUG, 5 }, { KVM_EXIT_IO, 7 }, { KVM_EXIT_DEBUG, 7 },
-		{ KVM_EXIT_DEBUG, 0xc }, { KVM_EXIT_MMIO, 0xe }, { KVM_EXIT_DEBUG, 0xe },
-		{ KVM_EXIT_HLT, 0xf },
+		{ KVM_EXIT_IO, 5 }, { KVM_EXIT_DEBUG, 5 }, { KVM_EXIT_IO, 7 },
+		{ KVM_EXIT_DEBUG, 7 }, { KVM_EXIT_DEBUG, 0xc }, { KVM_EXIT_MMIO, 0xe },
+		{ KVM_EXIT_DEBUG, 0xe }, { KVM_EXIT_IO, 0x10 }, { KVM_EXIT_DEBUG, 0x10 },
+		{ KVM_EXIT_HLT, 0x11 }, { KVM_EXIT_DEBUG, 0x11 },
 	};
 	struct kvm_regs regs = {
 		.rip = GPA_CODE, .rflags = 2, .rsp = GPA_STACKS + STACK_SIZE,

@@ -480,7 +480,7 @@ static void users_faults(void)
 		     : [magic] "i"(TRY_MAGIC), [mmio] "r"((u64)GPA_MMIO)
 		     : "r9", "r10", "r11", "memory");
 	GUEST_SYNC(vec);
-	/* A gate to conforming code leaves the user on its stack: where there is no memory either. */
+	/* A gate to conforming code leaves it on its stack: where there is no memory either. */
 	asm volatile("leaq 771f(%%rip), %%r11\n movl %[magic], %%r10d\n movq %%rsp, %%rbx\n"
 		     "movq %[mmio], %%rsp\n int $0x50\n"
 		     "771: movq %%rbx, %%rsp\n movq %%r10, %[vec]"

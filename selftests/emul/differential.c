@@ -476,7 +476,7 @@ static void choose_operation(struct sample *s)
 	if (s->form->opcode == 0x8c && !s->form->map)
 		s->reg = below(6);
 	if (s->form->opcode == 0x8e)		/* not CS, nor FS and GS with their bases */
-		s->reg = (unsigned int[]){ MV_SEG_ES, MV_SEG_SS, MV_SEG_DS }[below(3)];
+		s->reg = below(2) ? MV_SEG_DS : below(2) ? MV_SEG_ES : MV_SEG_SS;
 }
 
 /* Of instructions with neither ModRM nor @form's immediate. */

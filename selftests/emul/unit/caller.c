@@ -76,7 +76,7 @@ static void retries_when_a_locked_operation_is_contended(void)
 /* machine.c sees to it that op_cmpxchg() is not asked for more than a cache line. */
 static void writes_split_locks_plainly(void)
 {
-	static const unsigned int offsets[] = { 0x3d, 0x7f, 0xffd };	/* the last: across a page */
+	static const unsigned int offsets[] = { 0x3d, 0x7f, 0xffd };	/* and a page */
 	unsigned int i, mmio;
 
 	for (i = 0; i < 2 * ARRAY_SIZE(offsets); i++) {
