@@ -225,8 +225,13 @@ static void write_guest(u64 *r, struct kvm_regs *regs, int mode)
 		memcpy(code, pieces[i].bytes, pieces[i].size);
 		code += pieces[i].size;
 	}
-	/* Once more, in half of them, with other registers */
+	/*
+	 * Once more, in half of them, with other registers. An exit is in between: Bochs has
+	 * no host interrupts while a guest spins with its own off.
+	 */
 	if (rnd_below(r, 2)) {
+		*code++ = 0xe6; /* out */
+		*code++ = 0x80;
 		*code++ = 0xe9;
 		*(u32 *)code = CODE - (code + 4 - mem);
 	}
