@@ -489,9 +489,9 @@ int mv_lapic_set_state(struct mv_vcpu *vcpu, void *buf)
 
 	mv_apic_timer_restore(lapic, *state_reg(s, APIC_TMCCT));
 	if (chips) {
-		spin_lock_irq(&chips->vm->irq_lock);
+		spin_lock_bh(&chips->vm->irq_lock);
 		mv_pit_state_replaced(chips);
-		spin_unlock_irq(&chips->vm->irq_lock);
+		spin_unlock_bh(&chips->vm->irq_lock);
 	}
 	map_changed(lapic);
 	mv_lapic_changed(lapic);
