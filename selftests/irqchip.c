@@ -603,13 +603,10 @@ static void guest_with_tick(void)
 	guest_handlers[vector] = tick_handler;
 	enable_x2apic();
 	outb(PIC0 + 1, by_ioapic ? 0xff : 0xfe);
-	outb(PIC0, 0x0a); /* reads are of the IRR */
 	ioapic_write(RTE(0) + 1, 0);
 	ioapic_write(RTE(0), by_ioapic ? vector : RTE_MASKED);
 	GUEST_SYNC(0);
 	load_count(0, 2, PIT_HZ / 500);
-	while (by_ioapic ? !x2apic_read(APIC_IRR + 0x30) : !(inb(PIC0) & 1))
-		cpu_relax();
 	GUEST_SYNC(0);
 	sti();
 	for (u32 i = 0; i < patience && !nr_seen; i++)
@@ -643,6 +640,9 @@ TEST(ticks_go_on_in_a_state_of_before)
 		pic = chip_state(vm, KVM_IRQCHIP_PIC_MASTER);
 		lapic = lapic_state(vcpu);
 		RUN_SYNC(vcpu);
+		while (by_ioapic ? !lapic_requested(vcpu, 0x60) :
+				   !(chip_state(vm, KVM_IRQCHIP_PIC_MASTER).chip.pic.irr & 1))
+			usleep(100);
 		if (by_ioapic)
 			IOCTL(vcpu->fd, KVM_SET_LAPIC, &lapic);
 		else
