@@ -15,8 +15,8 @@ static const u32 msrs[] = {
 	0x10, 0x1b, 0x3b, 0x8b, 0x174, 0x175, 0x176, 0x179, 0x1a0, 0x1d9, 0x277, 0x2ff, 0x400,
 	0x48, 0x49, 0x6e0, 0x802, 0x80b, 0x80f, 0x828, 0x838, 0x839, 0x83f, 0xda0,
 	0x4b564d00, 0x4b564d01, 0x4b564d02, 0x4b564d03, 0x4b564d04, 0x4b564d05, 0x40000000,
-	0xc0000080, 0xc0000081, 0xc0000082, 0xc0000084, 0xc0000102, 0xc0000103, 0xc0010015,
-	0xc001001f, 0xc0010064, 0x12345678,
+	0xc0000080, 0xc0000081, 0xc0000082, 0xc0000083, 0xc0000084, 0xc0000102, 0xc0000103,
+	0xc0010015, 0xc001001f, 0xc0010064, 0x12345678,
 };
 
 static u64 any_address(u64 *r)
@@ -231,12 +231,13 @@ static void do_msrs(u64 *r)
 		if (stress_wild && rnd_below(r, 8) == 0)
 			val = rnd(r);
 		break;
-	case 0x4b564d00:
-	case 0x4b564d01:
-	case 0x4b564d03:
-	case 0x4b564d04:
-		val = any_address(r) & ~0x3full;
-		val |= rnd_below(r, 4) != 0;
+	case 0xc0000081: /* what the guest does not use, and the host must never have */
+	case 0xc0000082:
+	case 0xc0000083:
+	case 0xc0000084:
+	case 0xc0000102:
+	case 0xc0000103:
+		val = HOST_NEVER | (rnd(r) & 0xffff);
 		break;
 	case 0xc0000080:
 		break;
@@ -245,6 +246,14 @@ static void do_msrs(u64 *r)
 			val = rnd(r);
 	}
 	wrmsr_safe(msr, val);
+}
+
+/* Clocks, steal time and EOI by memory, which slots come to and go from. */
+static void do_pv(u64 *r)
+{
+	static const u32 pv[] = { 0x4b564d01, 0x4b564d03, 0x4b564d03, 0x4b564d04 };
+
+	wrmsr_safe(pv[rnd_below(r, 4)], (any_address(r) & ~0x3full) | (rnd_below(r, 4) != 0));
 }
 
 static void do_control_registers(u64 *r)
@@ -392,7 +401,7 @@ void stress_guest(u64 id, u64 seed)
 		write_apic(APIC_LVT0, LVT_MASKED);
 	}
 	for (;;) {
-		switch (rnd_below(&r, 20)) {
+		switch (rnd_below(&r, 21)) {
 		case 0:
 		case 1:
 			do_ports(&r, strings[id]);
@@ -444,6 +453,9 @@ void stress_guest(u64 id, u64 seed)
 				cpu_relax();
 			break;
 		case 16:
+			do_pv(&r);
+			break;
+		case 17:
 			if (stress_wild && rnd_below(&r, 2))
 				do_wild(&r);
 			break;

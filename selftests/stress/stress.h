@@ -22,6 +22,7 @@
 #define NR_EVENTFDS 8
 #define MAX_WORKERS 16
 #define RING_SIZE 0x4000
+#define HOST_NEVER 0x5a5a0000 /* in MSRs of guests */
 #define PORTS 0x200 /* 256 of them, for ioeventfds */
 
 enum irqchip { IRQCHIP_NONE, IRQCHIP_FULL, IRQCHIP_SPLIT };

@@ -349,6 +349,24 @@ static void interrupts(struct worker *w)
 	}
 }
 
+/* ---- the host ---- */
+
+/* What a thread that has nothing to do with the VM sees of a guest's MSRs: nothing. */
+static void bystanders(struct worker *w)
+{
+	u32 aux, a, b, c, d;
+
+	cpuid(0x80000001, 0, &a, &b, &c, &d);
+	while (!READ_ONCE(stress_stop)) {
+		if (!(d & 1 << 27)) /* no RDTSCP */
+			break;
+		asm volatile("rdtscp" : "=c"(aux) : : "eax", "edx");
+		if ((aux & 0xffff0000) == HOST_NEVER)
+			FAIL("the host's TSC_AUX is a guest's: %#x", aux);
+		usleep(rnd_below(&w->rnd, 200));
+	}
+}
+
 /* ---- creating and closing ---- */
 
 /* More vCPUs, which run for a while, or not at all, and whose descriptors go. */
@@ -584,7 +602,7 @@ static void memories(struct worker *w)
 /* ---- the races ---- */
 
 const struct race stress_races[] = {
-	{ .name = "slots", .workers = { slots, slots, dirty_logs } },
+	{ .name = "slots", .workers = { slots, slots, dirty_logs, bystanders } },
 	{ .name = "rings", .workers = { rings, slots, signallers }, .ring = true },
 	{ .name = "rings-wild", .workers = { rings, rings, slots, dirty_logs }, .ring = true,
 	  .wild = true },
@@ -595,7 +613,8 @@ const struct race stress_races[] = {
 	  .wild = true },
 	{ .name = "state", .workers = { stress_state, stress_state, interrupts }, .wild = true },
 	{ .name = "run-page", .workers = { scribblers, scribblers, signallers }, .wild = true },
-	{ .name = "signals", .workers = { signallers, signallers, interrupts, forkers } },
+	{ .name = "signals",
+	  .workers = { signallers, signallers, interrupts, forkers, bystanders } },
 	{ .name = "memory", .workers = { memories, memories, forkers, slots } },
 	{ .name = "exit", .workers = { slots, irqfds, memories, interrupts, creators },
 	  .wild = true, .killed = true },
