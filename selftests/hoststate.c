@@ -38,6 +38,7 @@
 #define STEP_NS 10 /* one instruction of the testbed's VT-x */
 #define GUEST_ADDRESS 0x00005ead12340000ull
 #define SEL_LDT 7 /* entry 0, of ring 3 */
+#define SEL_LDT_FLAT 15 /* entry 1 */
 
 /* ---- what is looked at ---- */
 
@@ -520,12 +521,17 @@ static bool has_ldt(void)
 }
 
 /* Entry 0, of data, with this limit. */
-static bool set_ldt(u32 limit)
+static bool set_ldt_entry(u32 entry, u32 base, u32 limit)
 {
 	/* struct user_desc; its last flags: of 32 bits, for the program's use */
-	const u32 desc[4] = { 0, 0x1000, limit, 1 << 0 | 1 << 6 };
+	const u32 desc[4] = { entry, base, limit, 1 << 0 | 1 << 6 };
 
 	return !syscall(SYS_modify_ldt, 0x11, desc, sizeof(desc));
+}
+
+static bool set_ldt(u32 limit)
+{
+	return set_ldt_entry(0, 0x1000, limit);
 }
 
 /* The limit that the LDT in the CPU has in entry 0; -1: there is none. */
@@ -628,15 +634,18 @@ static __always_inline long raw_syscall(long nr, long a, long b, long c)
 	return ret;
 }
 
-/* Without FS the C library cannot be called. */
-static long run_with_segments(int fd, u16 sel, u16 after[4], u64 gs_base[2])
+/*
+ * Without FS the C library cannot be called. DS and ES get a base of 0, which QEMU's TCG adds in
+ * 64-bit mode, too, in the program and in the kernel.
+ */
+static long run_with_segments(int fd, u16 after[4], u64 gs_base[2])
 {
 	u64 fs_base;
 	long ret;
 
 	raw_syscall(SYS_arch_prctl, ARCH_GET_FS, (long)&fs_base, 0);
-	asm volatile("mov %0, %%ds; mov %0, %%es; mov %0, %%fs; mov %0, %%gs"
-		     : : "r"((u32)sel));
+	asm volatile("mov %0, %%ds; mov %0, %%es; mov %1, %%fs; mov %1, %%gs"
+		     : : "r"(SEL_LDT_FLAT), "r"(SEL_LDT));
 	raw_syscall(SYS_arch_prctl, ARCH_GET_GS, (long)&gs_base[0], 0);
 	ret = raw_syscall(SYS_ioctl, fd, KVM_RUN, 0);
 	asm volatile("mov %%ds, %0" : "=m"(after[0]));
@@ -658,10 +667,11 @@ TEST(a_thread_with_segments_of_its_ldt)
 	if (!has_ldt())
 		SKIP(return, "no LDT");
 	ASSERT_TRUE(set_ldt(0xfffff));
+	ASSERT_TRUE(set_ldt_entry(1, 0, 0xfffff));
 	for (int i = 0; i < 5; i++) {
-		ASSERT_EQ(0, run_with_segments(vcpu->fd, SEL_LDT, after, gs_base));
+		ASSERT_EQ(0, run_with_segments(vcpu->fd, after, gs_base));
 		for (int j = 0; j < 4; j++)
-			EXPECT_EQ(SEL_LDT, after[j]);
+			EXPECT_EQ(j < 2 ? SEL_LDT_FLAT : SEL_LDT, after[j]);
 		EXPECT_EQ(0x1000, gs_base[0]);
 		EXPECT_EQ(0x1000, gs_base[1]);
 		EXPECT_EQ(0xfffff, ldt_limit());
