@@ -66,7 +66,9 @@ static int op_read(struct mv_emul *e, u64 la, void *buf, unsigned int len, bool 
 	r = translate(e, la, for_write ? MV_ACCESS_WRITE : MV_ACCESS_READ, &gpa, &mmio);
 	if (r)
 		return r;
-	if (!mmio && !mv_read_guest(vcpu->vm, gpa, buf, len))
+	/* A read-only slot makes exits for the writes to it alone. */
+	if ((!mmio || (for_write && vcpu->exit.reason == MV_EXIT_PAGE_FAULT)) &&
+	    !mv_read_guest(vcpu->vm, gpa, buf, len))
 		return MV_EMUL_OK;
 	if (len > 8)
 		return MV_EMUL_UNKNOWN;
@@ -187,7 +189,7 @@ static u16 op_get_selector(struct mv_emul *e, unsigned int seg)
 }
 
 /* The descriptor of @selector, and where its byte with the type is. */
-static int read_descriptor(struct mv_emul *e, u16 selector, u64 *desc, gpa_t *type_gpa)
+static int read_descriptor(struct mv_emul *e, u16 selector, u64 *desc, u64 *type_la)
 {
 	struct mv_vcpu *vcpu = to_vcpu(e);
 	struct mv_walk_fault fault;
@@ -211,8 +213,21 @@ static int read_descriptor(struct mv_emul *e, u16 selector, u64 *desc, gpa_t *ty
 		return MV_EMUL_UNKNOWN;
 	if (mv_walk(vcpu, la, MV_ACCESS_READ | MV_ACCESS_IMPLICIT, &gpa, &fault))
 		return walk_failed(e, la, &fault);
-	*type_gpa = gpa + 5;
+	*type_la = la + 5;
 	return mv_read_guest(vcpu->vm, gpa, desc, 8) ? MV_EMUL_UNKNOWN : MV_EMUL_OK;
+}
+
+static int write_accessed(struct mv_emul *e, u64 la, u64 type)
+{
+	struct mv_vcpu *vcpu = to_vcpu(e);
+	struct mv_walk_fault fault;
+	gpa_t gpa;
+	int r;
+
+	if (mv_walk(vcpu, la, MV_ACCESS_WRITE | MV_ACCESS_IMPLICIT, &gpa, &fault))
+		return walk_failed(e, la, &fault);
+	r = mv_cmpxchg_guest(vcpu->vm, gpa, &type, type | 1, 1);
+	return r < 0 ? MV_EMUL_UNKNOWN : r ? MV_EMUL_RETRY : MV_EMUL_OK;
 }
 
 /* SDM vol. 3A, 5.6 and vol. 2B, "MOV". The vector, or 0. */
@@ -239,9 +254,7 @@ static int op_load_seg(struct mv_emul *e, unsigned int seg, u16 selector)
 	struct mv_vcpu *vcpu = to_vcpu(e);
 	struct kvm_segment s = { .selector = selector, .unusable = 1 };
 	unsigned int vector;
-	gpa_t type_gpa;
-	u64 desc;
-	u8 type;
+	u64 desc, type_la;
 	int r;
 
 	if (e->mode == MV_MODE_REAL || e->mode == MV_MODE_V86) {
@@ -256,7 +269,7 @@ static int op_load_seg(struct mv_emul *e, unsigned int seg, u16 selector)
 		if (seg == MV_SEG_SS && e->cpl)
 			return MV_EMUL_UNKNOWN;
 	} else {
-		r = read_descriptor(e, selector, &desc, &type_gpa);
+		r = read_descriptor(e, selector, &desc, &type_la);
 		if (r)
 			return r;
 		s = (struct kvm_segment){
@@ -275,15 +288,19 @@ static int op_load_seg(struct mv_emul *e, unsigned int seg, u16 selector)
 		vector = refuse_segment(e, seg, selector, &s);
 		if (vector)
 			return mv_emul_raise(e, vector, selector & ~3);
-		type = desc >> 40 | 1;
-		if (!(s.type & 1) && mv_write_guest(vcpu->vm, type_gpa, &type, 1))
-			return MV_EMUL_UNKNOWN;
+		if (!(s.type & 1)) {
+			/* As the processor: by a locked write, if the page may be written. */
+			r = write_accessed(e, type_la, desc >> 40 & 0xff);
+			if (r)
+				return r;
+		}
 		s.type |= 1;
 		if (s.g)
 			s.limit = s.limit << 12 | 0xfff;
 	}
 	mv_backend->set_seg(vcpu, seg, &s);
-	vcpu->mmio.mov_ss = seg == MV_SEG_SS;
+	/* Not LSS: it has loaded RSP, too. SDM vol. 3A, 6.8.3. */
+	vcpu->mmio.mov_ss = seg == MV_SEG_SS && e->d.opcode != 0xb2;
 	return MV_EMUL_OK;
 }
 
@@ -500,9 +517,20 @@ static int complete_string_in(struct mv_vcpu *vcpu)
 
 static int commit(struct mv_vcpu *vcpu, bool insn_over)
 {
+	u64 old = mv_rflags(vcpu), new = vcpu->emul.rflags;
+	int r;
+
 	mv_write_rip(vcpu, vcpu->emul.rip);
-	if (vcpu->emul.rflags != mv_rflags(vcpu))
-		mv_write_rflags(vcpu, vcpu->emul.rflags);
+	if (unlikely((new ^ old) & X86_EFLAGS_TF)) {
+		/* POPF, which posts nothing: its trap is by what TF was when it began. */
+		r = mv_insn_done(vcpu);
+		if (vcpu->guest_debug & KVM_GUESTDBG_SINGLESTEP)
+			new |= X86_EFLAGS_TF;
+		mv_write_rflags(vcpu, new);
+		return r;
+	}
+	if (new != old)
+		mv_write_rflags(vcpu, new);
 	vcpu->mmio.insn_over = insn_over;
 	return complete_writes(vcpu);
 }

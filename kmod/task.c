@@ -226,12 +226,13 @@ static unsigned int insn_len(struct mv_vcpu *vcpu)
 	u32 access = MV_ACCESS_EXEC | (mv_cpl(vcpu) == 3 ? MV_ACCESS_USER : 0);
 	bool op32 = mv_call(code_rights)(vcpu) & MV_SEG_DB, addr32 = op32, sib = false;
 	u32 la = mv_linear_rip(vcpu), disp;
-	u8 b[MV_EMUL_INSN_MAX] = {}, rm;
+	u8 b[MV_EMUL_INSN_MAX + 2] = {}, rm; /* and a ModRM and SIB behind 14 prefixes */
 	unsigned int i;
 
-	for (i = 0; i < sizeof(b) && !mv_fetch(vcpu, (u32)(la + i), access, &b[i], 1, NULL); i++)
-		;
-	for (i = 0; i < sizeof(b) - 3; i++) {
+	for (i = 0; i < MV_EMUL_INSN_MAX; i++)
+		if (mv_fetch(vcpu, (u32)(la + i), access, &b[i], 1, NULL))
+			break;
+	for (i = 0; i < MV_EMUL_INSN_MAX; i++) {
 		switch (b[i]) {
 		case 0x66:
 			op32 = !op32;
@@ -482,6 +483,7 @@ static int push_error(struct task_switch *t)
 {
 	u32 error = t->vcpu->pending.exc_error, width = format(&t->tss)->width, mask, low, high, sp;
 	struct kvm_segment ss;
+	int r;
 
 	mv_backend->get_seg(t->vcpu, MV_SS, &ss);
 	mask = ss.db ? ~0u : 0xffff;
@@ -490,9 +492,11 @@ static int push_error(struct task_switch *t)
 	high = ss.type & MV_SEG_TYPE_DOWN ? mask : ss.limit;
 	if (sp < low || sp > high || high - sp < width - 1)
 		return fault(t, X86_TRAP_SS, 0);
-	mv_set_gpr(t->vcpu, MV_RSP, (mv_gpr(t->vcpu, MV_RSP) & ~mask) | sp);
-	return copy(t, ss.base + sp, &error, width,
-		    MV_ACCESS_WRITE | (t->cpl == 3 ? MV_ACCESS_USER : 0), true);
+	r = copy(t, ss.base + sp, &error, width,
+		 MV_ACCESS_WRITE | (t->cpl == 3 ? MV_ACCESS_USER : 0), true);
+	if (!r)
+		mv_set_gpr(t->vcpu, MV_RSP, (mv_gpr(t->vcpu, MV_RSP) & ~mask) | sp);
+	return r;
 }
 
 static int switch_task(struct task_switch *t, u32 eip, bool nmi)
@@ -550,8 +554,11 @@ int mv_task_switch(struct mv_vcpu *vcpu)
 		len = p->insn_len;
 	if (!len && (soft || t.by != MV_TASK_GATE)) {
 		len = insn_len(vcpu);
-		if (!len)
-			return mv_internal_error(vcpu, KVM_INTERNAL_ERROR_EMULATION);
+		if (!len) {
+			p->irq_injected = false;
+			p->exc_injected = false;
+			return mv_not_emulated(vcpu);
+		}
 	}
 	t.nests = t.by == MV_TASK_CALL || t.by == MV_TASK_GATE;
 	t.ext = t.by == MV_TASK_GATE && !soft;
@@ -566,6 +573,6 @@ int mv_task_switch(struct mv_vcpu *vcpu)
 	if (!r)
 		r = switch_task(&t, mv_rip(vcpu) + len, nmi);
 	if (r < 0)
-		return mv_internal_error(vcpu, KVM_INTERNAL_ERROR_EMULATION);
+		return mv_not_emulated(vcpu);
 	return r ? 1 : trap(&t);
 }

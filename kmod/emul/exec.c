@@ -423,6 +423,12 @@ static int exec_sse(struct mv_emul *e)
 	if (d->flags & F_MMX)
 		return exec_mmx(e);
 	if (d->flags & F_WRITE) {
+		/* Nothing is to be written if the second half cannot be. */
+		if (d->memsize == 16 && mv_emul_crosses_page(d->la, 16)) {
+			ret = e->ops->check_write(e, mv_emul_next_page(e, d->la));
+			if (ret)
+				return ret;
+		}
 		e->ops->read_xmm(e, d->reg, val);
 		ret = mv_emul_write(e, d->la, val[0], low);
 		if (!ret && d->memsize == 16)

@@ -176,6 +176,7 @@ static int exec_enter(struct mv_emul *e)
 
 	if (e->d.reg)
 		return MV_EMUL_UNKNOWN;
+	e->gpa_valid = false;	/* of the frame's end or its beginning, a page apart */
 	ret = mv_emul_linear(e, MV_SEG_SS, end & mv_emul_mask(size), e->d.opsize, true, &la);
 	if (!ret)
 		ret = e->ops->check_write(e, la);

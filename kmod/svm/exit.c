@@ -256,7 +256,9 @@ void svm_finish_exit(struct mv_vcpu *vcpu)
 		return;
 	}
 	insn = mv_decode_insn(vcpu);
-	if (!insn || insn->opcode == 0x01) { /* LMSW, SMSW */
+	/* LMSW, SMSW; at CPL > 0 only that, or what has been written over it. */
+	if (!insn || insn->opcode == 0x01 ||
+	    (svm_reasons[x->hw_reason] == MV_EXIT_CR && mv_cpl(vcpu))) {
 		x->reason = MV_EXIT_EMULATE;
 		return;
 	}
