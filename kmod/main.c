@@ -318,8 +318,7 @@ static void __exit minivirt_exit(void)
 	mv_clock_exit();
 	preempt_notifier_dec();
 	mv_backend->unsetup();
-	/* The last VMs' callbacks. */
-	mmu_notifier_synchronize();
+	mv_mmu_exit();
 }
 
 module_init(minivirt_init);

@@ -8,6 +8,7 @@ enum mv_fault_result {
 	MV_FAULT_MMIO = 2, /* no slot here, or a write to a read-only one */
 };
 
+void mv_mmu_exit(void); /* at module unload: nothing of a VM runs any more */
 int mv_mmu_init_vm(struct mv_vm *vm); /* root table, empty slots, notifier */
 void mv_mmu_stop_vm(struct mv_vm *vm); /* last descriptor closed: the tables go */
 void mv_mmu_free_vm(struct mv_vm *vm); /* last: the slots, and @vm when no notifier uses it */

@@ -353,6 +353,7 @@ struct mv_slot {
 	u16 id;
 	unsigned long *dirty; /* one bit a page, with KVM_MEM_LOG_DIRTY_PAGES */
 	struct interval_tree_node hva_range; /* in mmu.slots_by_hva */
+	u64 serial; /* of its coming there: slots of one address are in this order */
 };
 
 /* The second-stage page tables of a VM; fields are mmu/'s own. */
@@ -366,6 +367,7 @@ struct mv_mmu {
 	bool maps_device; /* the guest may have MMIO of the host: set before that is mapped */
 	bool all_know_device; /* no vCPU is in the guest that did not see that */
 	hva_t invalidate_start, invalidate_end; /* the host addresses in work, if any are */
+	u64 slot_serial; /* the last one */
 	struct rb_root_cached slots_by_hva;
 };
 

@@ -11,6 +11,7 @@
 #include <linux/mm.h>
 #include <linux/mmu_notifier.h>
 #include <linux/slab.h>
+#include <linux/wait_bit.h>
 
 #include "mmu.h"
 
@@ -19,26 +20,63 @@ static struct mv_vm *to_vm(struct mmu_notifier *notifier)
 	return container_of(notifier, struct mv_vm, notifier);
 }
 
-/* @op to all guest memory that is at @start to @end - 1 in the process. mmu->lock is held. */
-static unsigned int for_hva_range(struct mv_vm *vm, enum mv_pt_op op, hva_t start, hva_t end,
-				  struct list_head *freed)
+/* @op to what is at @start to @end - 1 in the process, and in @slot. mmu->lock is held. */
+static unsigned int for_slot(struct mv_vm *vm, const struct mv_slot *slot, enum mv_pt_op op,
+			     hva_t start, hva_t end, struct list_head *freed)
+{
+	hva_t first = max(start, slot->hva);
+	hva_t last = min(end, slot->hva + slot->npages * PAGE_SIZE);
+
+	return mv_pt_range(&vm->mmu, op, slot->base_gfn + ((first - slot->hva) >> PAGE_SHIFT),
+			   slot->base_gfn + (PAGE_ALIGN(last - slot->hva) >> PAGE_SHIFT), freed);
+}
+
+#define for_each_slot_at(node, vm, start, end)                                                \
+	for (node = interval_tree_iter_first(&(vm)->mmu.slots_by_hva, start, (end) - 1); node; \
+	     node = interval_tree_iter_next(node, start, (end) - 1))
+
+static struct mv_slot *to_slot(struct interval_tree_node *node)
+{
+	return container_of(node, struct mv_slot, hva_range);
+}
+
+static unsigned int for_hva_range(struct mv_vm *vm, enum mv_pt_op op, hva_t start, hva_t end)
 {
 	struct interval_tree_node *node;
 	unsigned int changed = 0;
-	hva_t first, last;
 
-	for (node = interval_tree_iter_first(&vm->mmu.slots_by_hva, start, end - 1); node;
-	     node = interval_tree_iter_next(node, start, end - 1)) {
-		struct mv_slot *slot = container_of(node, struct mv_slot, hva_range);
-
-		first = max(start, slot->hva);
-		last = min(end, slot->hva + slot->npages * PAGE_SIZE);
-		changed |= mv_pt_range(&vm->mmu, op,
-				       slot->base_gfn + ((first - slot->hva) >> PAGE_SHIFT),
-				       slot->base_gfn +
-				       (PAGE_ALIGN(last - slot->hva) >> PAGE_SHIFT), freed);
-	}
+	for_each_slot_at(node, vm, start, end)
+		changed |= for_slot(vm, to_slot(node), op, start, end, NULL);
 	return changed;
+}
+
+/*
+ * Any number of slots may be of the same memory: so others are let in after each. The slots
+ * are looked for anew then, from the one behind the last; what has come meanwhile maps nothing.
+ */
+static void zap_slots(struct mv_vm *vm, hva_t start, hva_t end, bool block,
+		      unsigned int *changed, struct list_head *freed)
+{
+	struct interval_tree_node *node;
+	struct mv_slot *slot;
+	u64 serial = 0;
+	hva_t at = 0;
+
+again:
+	for_each_slot_at(node, vm, start, end) {
+		slot = to_slot(node);
+		if (slot->hva < at || (slot->hva == at && slot->serial <= serial))
+			continue;
+		at = slot->hva;
+		serial = slot->serial;
+		*changed |= for_slot(vm, slot, MV_PT_ZAP, start, end, freed);
+		if (block && (need_resched() || rwlock_needbreak(&vm->mmu.lock))) {
+			*changed = mv_let_others(vm, *changed);
+			if (!vm->mmu.root)
+				return;
+			goto again;
+		}
+	}
 }
 
 static void begin_invalidate(struct mv_mmu *mmu, hva_t start, hva_t end)
@@ -57,8 +95,8 @@ static void begin_invalidate(struct mv_mmu *mmu, hva_t start, hva_t end)
  * What is mapped by the first slot that reaches behind @at, or by others there,
  * up to the next place for a break. Return: that place; @end if there is no more.
  */
-static hva_t zap_some(struct mv_vm *vm, hva_t at, hva_t end, unsigned int *changed,
-		      struct list_head *freed)
+static hva_t zap_some(struct mv_vm *vm, hva_t at, hva_t end, bool block,
+		      unsigned int *changed, struct list_head *freed)
 {
 	struct interval_tree_node *node =
 		interval_tree_iter_first(&vm->mmu.slots_by_hva, at, end - 1);
@@ -70,7 +108,7 @@ static hva_t zap_some(struct mv_vm *vm, hva_t at, hva_t end, unsigned int *chang
 	at = max(at, slot->hva);
 	gfn = slot->base_gfn + ((at - slot->hva) >> PAGE_SHIFT);
 	end = min(end, at + ((mv_next_break(gfn) - gfn) << PAGE_SHIFT));
-	*changed |= for_hva_range(vm, MV_PT_ZAP, at, end, freed);
+	zap_slots(vm, at, end, block, changed, freed);
 	return end;
 }
 
@@ -80,6 +118,7 @@ static int invalidate_range_start(struct mmu_notifier *notifier,
 {
 	struct mv_vm *vm = to_vm(notifier);
 	struct mv_mmu *mmu = &vm->mmu;
+	bool block = mmu_notifier_range_blockable(range);
 	hva_t at = range->start;
 	unsigned int changed = 0;
 	LIST_HEAD(freed);
@@ -87,8 +126,8 @@ static int invalidate_range_start(struct mmu_notifier *notifier,
 	write_lock(&mmu->lock);
 	begin_invalidate(mmu, range->start, range->end);
 	while (mmu->root && at < range->end) {
-		at = zap_some(vm, at, range->end, &changed, &freed);
-		if (mmu_notifier_range_blockable(range))
+		at = zap_some(vm, at, range->end, block, &changed, &freed);
+		if (block)
 			changed = mv_let_others(vm, changed);
 	}
 	mv_flush_gone(vm, changed);
@@ -121,7 +160,7 @@ static int age(struct mmu_notifier *notifier, enum mv_pt_op op, hva_t start, hva
 
 	read_lock(&vm->mmu.lock);
 	if (vm->mmu.root)
-		young = for_hva_range(vm, op, start, end, NULL);
+		young = for_hva_range(vm, op, start, end);
 	if (young && flush)
 		mv_flush_all(vm);
 	read_unlock(&vm->mmu.lock);
@@ -151,9 +190,24 @@ static void release(struct mmu_notifier *notifier, struct mm_struct *mm)
 	mv_mmu_stop_vm(to_vm(notifier));
 }
 
+static atomic_t nr_notifiers = ATOMIC_INIT(0);
+
 static void free_notifier(struct mmu_notifier *notifier)
 {
 	kfree(to_vm(notifier));
+	if (atomic_dec_and_test(&nr_notifiers))
+		wake_up_var(&nr_notifiers);
+}
+
+/*
+ * The last VMs' callbacks. mmu_notifier_synchronize() waits for the grace period, not for the
+ * callbacks that other CPUs make after it; those run with bottom halves off.
+ */
+void mv_mmu_exit(void)
+{
+	mmu_notifier_synchronize();
+	wait_var_event(&nr_notifiers, !atomic_read(&nr_notifiers));
+	synchronize_rcu();
 }
 
 static const struct mmu_notifier_ops mv_notifier_ops = {
@@ -202,6 +256,8 @@ int mv_mmu_init_vm(struct mv_vm *vm)
 	r = mmu_notifier_register(&vm->notifier, vm->mm);
 	if (r)
 		__free_page(mmu->root);
+	else
+		atomic_inc(&nr_notifiers);
 	return r;
 }
 

@@ -166,6 +166,7 @@ static bool overlaps(struct mv_vm *vm, u16 id, gfn_t base, u64 npages)
 static void index_hva(struct mv_vm *vm, struct mv_slot *slot)
 {
 	write_lock(&vm->mmu.lock);
+	slot->serial = ++vm->mmu.slot_serial;
 	interval_tree_insert(&slot->hva_range, &vm->mmu.slots_by_hva);
 	write_unlock(&vm->mmu.lock);
 }
