@@ -57,6 +57,7 @@ bool mv_apic_has_events(struct mv_vcpu *vcpu); /* INIT or SIPI waits */
 void mv_apic_take_events(struct mv_vcpu *vcpu); /* in the run loop */
 int mv_set_pv_eoi(struct mv_vcpu *vcpu, u32 msr, u64 val, bool host);
 void mv_pv_eoi_sync(struct mv_vcpu *vcpu); /* in the vCPU's thread; sleeps */
+bool mv_apic_ids_are_unique(struct mv_vm *vm); /* one ID is of one APIC, and known without asking */
 void mv_apic_map_update(struct mv_vm *vm); /* a vCPU was added to vm->vcpus; sleeps */
 /* Only with a local APIC: */
 bool mv_irq_pending(struct mv_vcpu *vcpu); /* an interrupt could be taken, RFLAGS.IF apart */

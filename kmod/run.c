@@ -82,6 +82,9 @@ static int handle_requests(struct mv_vcpu *vcpu)
 		mv_clock_update(vcpu);
 	if (mv_take_request(vcpu, MV_REQ_EVENT) | mv_take_request(vcpu, MV_REQ_NMI))
 		mv_update_events(vcpu);
+	/* INIT or SIPI came after vcpu_loop() looked: their request may just have been taken. */
+	if (vcpu->lapic && unlikely(mv_apic_has_events(vcpu)))
+		mv_request(vcpu, MV_REQ_EVENT);
 	return 1;
 }
 

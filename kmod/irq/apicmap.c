@@ -268,6 +268,18 @@ struct mv_vcpu *mv_apic_find(struct mv_vm *vm, u32 id)
 	return vcpu; /* which lives as long as the VM */
 }
 
+bool mv_apic_ids_are_unique(struct mv_vm *vm)
+{
+	const struct mv_apic_map *map;
+	bool unique;
+
+	rcu_read_lock();
+	map = rcu_dereference(vm->apic_map);
+	unique = map && map->unique && map->nr_vcpus == READ_ONCE(vm->nr_vcpus);
+	rcu_read_unlock();
+	return unique;
+}
+
 int mv_apic_deliver(struct mv_vm *vm, const struct mv_apic_irq *irq, struct mv_vcpu *self)
 {
 	u32 dest = irq->dest, slot, limit;

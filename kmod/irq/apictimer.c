@@ -228,10 +228,16 @@ void mv_apic_timer_set_divider(struct mv_lapic *lapic, u32 tdcr)
 u64 mv_lapic_get_tsc_deadline(struct mv_vcpu *vcpu)
 {
 	struct mv_lapic *lapic = vcpu->lapic;
+	unsigned long flags;
+	u64 val;
 
 	if (!lapic || !in_deadline_mode(lapic))
 		return 0;
-	return READ_ONCE(lapic->timer.deadline);
+	/* An expiry under way, which still saw KVM_RUN, is over: it is not here and in the IRR. */
+	raw_spin_lock_irqsave(&lapic->timer.lock, flags);
+	val = lapic->timer.deadline;
+	raw_spin_unlock_irqrestore(&lapic->timer.lock, flags);
+	return val;
 }
 
 void mv_lapic_set_tsc_deadline(struct mv_vcpu *vcpu, u64 val)

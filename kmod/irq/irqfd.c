@@ -182,7 +182,9 @@ static void irqfd_free(struct mv_irqfd *irqfd)
 	list_del(&irqfd->list);
 	/* From here on nobody wakes it, so nothing makes it work again. */
 	eventfd_ctx_remove_wait_queue(irqfd->eventfd, &irqfd->wait, &count);
-	cancel_work_sync(&irqfd->inject);
+	/* What was signalled before counts; not by waiting for others' work. */
+	if (cancel_work_sync(&irqfd->inject))
+		irqfd_inject(&irqfd->inject);
 	if (irqfd->resample) {
 		remove_resampled(irqfd);
 		eventfd_ctx_put(irqfd->resample);

@@ -131,7 +131,7 @@ void mv_pit_acked(struct mv_irqchip *chips)
 		raise_tick(chips);
 }
 
-/* The tick that waits for its end may be in no state any more: the next one does not wait for it. */
+/* The tick that waits for its end may be in no state any more: the next one need not wait. */
 void mv_pit_state_replaced(struct mv_irqchip *chips)
 {
 	if (chips->pit)

@@ -269,6 +269,8 @@ void mv_apf_reset(struct mv_vcpu *vcpu)
 	list_for_each_entry_safe(item, next, &vcpu->apf.items, node)
 		item_drop(vcpu, item);
 	vcpu->apf.wake_all = false;
+	/* No page would end that. */
+	clear_bit(MV_REQ_APF_WAIT, &vcpu->requests);
 }
 
 /* ---- MSRs ---- */
@@ -326,7 +328,8 @@ void mv_apf_init_vcpu(struct mv_vcpu *vcpu)
 
 int __init mv_apf_init(void)
 {
-	apf_wq = alloc_workqueue("minivirt_apf", WQ_UNBOUND, MAX_ITEMS);
+	/* Not WQ_UNBOUND: since 6.9 a NUMA node gets only its share of the limit there. */
+	apf_wq = alloc_workqueue("minivirt_apf", 0, MAX_ITEMS);
 	return apf_wq ? 0 : -ENOMEM;
 }
 
