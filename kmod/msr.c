@@ -627,7 +627,8 @@ bool mv_wrmsr_is_fast(struct mv_vcpu *vcpu)
 	case APIC_BASE_MSR + (APIC_ICR >> 4):
 		if (low & APIC_DEST_ALLBUT) /* both bits of the shorthand */
 			return (low & APIC_DEST_ALLBUT) == APIC_DEST_SELF;
-		return !(low & APIC_DEST_LOGICAL) && dest != ~0u && mv_apic_ids_are_unique(vcpu->vm);
+		return !(low & APIC_DEST_LOGICAL) && dest != ~0u &&
+		       mv_apic_ids_are_unique(vcpu->vm);
 	default:
 		row = find(vcpu->gpr[MV_RCX]);
 		return row && !row->set && !row->in_backend;
