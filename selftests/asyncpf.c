@@ -7,6 +7,8 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
+#include <signal.h>
 #include <string.h>
 #include <unistd.h>
 #include <sys/syscall.h>
@@ -356,6 +358,68 @@ TEST(with_interrupts_off_a_guest_waits)
 	missing_init(&m, vm);
 	bring_when(&m, 1, NULL, 0);
 	EXPECT_EQ(0, RUN_SYNC(vcpu));
+	RUN_DONE(vcpu);
+}
+
+/* It does not want to be told in its kernel: the vCPU waits. */
+static void guest_waits(void)
+{
+	turn_on(ON, on_fault);
+	read_page(0);
+}
+
+static void guest_elsewhere(void)
+{
+	GUEST_DONE();
+}
+
+static void do_nothing(int sig)
+{
+	(void)sig;
+}
+
+struct interruption {
+	int uffd;
+	pthread_t whom;
+};
+
+static void *interrupt_wait(void *arg)
+{
+	struct interruption *i = arg;
+	struct pollfd pfd = { .fd = i->uffd, .events = POLLIN };
+
+	poll(&pfd, 1, -1);
+	pthread_kill(i->whom, SIGUSR1);
+	return NULL;
+}
+
+/* As a VMM does that resets its machine: no page is waited for any more. */
+TEST(a_reset_ends_the_wait_for_a_page)
+{
+	struct vm *vm = vm_create_with_irqchip();
+	struct vcpu *vcpu = vcpu_add(vm, guest_waits);
+	struct interruption i = { .whom = pthread_self() };
+	struct sigaction sa = { .sa_handler = do_nothing };
+	struct kvm_regs regs;
+	struct missing m;
+	pthread_t thread;
+
+	REQUIRE_APF(vm);
+	if (!is_minivirt())
+		SKIP(return, "KVM waits for the page then");
+	missing_init(&m, vm);
+	i.uffd = m.uffd;
+	sigaction(SIGUSR1, &sa, NULL);
+	ASSERT_EQ(0, pthread_create(&thread, NULL, interrupt_wait, &i));
+	/* All others come first: the signal is there before the wait begins. */
+	ASSERT_EQ(0, sched_setscheduler(0, SCHED_IDLE, &(struct sched_param) { 0 }));
+	EXPECT_ERRNO(EINTR, ioctl(vcpu->fd, KVM_RUN, 0));
+	pthread_join(thread, NULL);
+	EXPECT_EQ(1, vcpu_set_msr(vcpu, MSR_KVM_ASYNC_PF_EN, 0));
+	regs = vcpu_regs(vcpu);
+	regs.rip = (u64)guest_elsewhere;
+	regs.rflags = 2;
+	vcpu_set_regs(vcpu, &regs);
 	RUN_DONE(vcpu);
 }
 

@@ -195,6 +195,21 @@ TEST_F(idle, signalled_before_it_was_assigned)
 	EXPECT_TRUE(EVENTUALLY(REQUESTED(0x41)));
 }
 
+/* What the irqfd has taken out of the eventfd is not lost with it. */
+TEST_F(idle, signalled_before_it_was_deassigned)
+{
+	set_pin(self->vm, 0x51);
+	/* No worker of the kernel comes in between. */
+	ASSERT_EQ(0, sched_setscheduler(0, SCHED_FIFO, &(struct sched_param) { 1 }));
+	for (int i = 0; i < 20; i++) {
+		ASSERT_EQ(0, irqfd(self->vm, self->fd[0], PIN, 0, 0));
+		signal_fd(self->fd[0]);
+		ASSERT_EQ(0, irqfd(self->vm, self->fd[0], PIN, KVM_IRQFD_FLAG_DEASSIGN, 0));
+		EXPECT_TRUE(REQUESTED(0x51));
+		clear_requests(self->vcpu);
+	}
+}
+
 TEST_F(idle, routes_change_while_it_is_assigned)
 {
 	struct kvm_irq_routing_entry e = pin_route(MSI_GSI, KVM_IRQCHIP_IOAPIC, PIN);

@@ -290,6 +290,30 @@ TEST_F(slots, read_only)
 	EXPECT_EQ(0x7777, guest_read(self->vcpu, GPA));
 }
 
+static void add_one(void)
+{
+	asm volatile("addq $1, (%0)" : : "r"(GPA) : "memory");
+	GUEST_DONE();
+}
+
+/* Only the write goes to userspace. */
+TEST_F(slots, read_modify_write_of_read_only_memory)
+{
+	struct vcpu *vcpu = vcpu_add(self->vm, add_one);
+	u64 *mem = self->mem, sum;
+
+	REQUIRE_CAP(self->vm->dev, KVM_CAP_READONLY_MEM);
+	ASSERT_EQ(0, vm_set_slot(self->vm, 1, 0, 0, NULL, 0));
+	ASSERT_EQ(0, vm_set_slot(self->vm, 1, GPA, SIZE, mem, KVM_MEM_READONLY));
+	mem[0] = 0x5555;
+	RUN_TO(vcpu, KVM_EXIT_MMIO);
+	EXPECT_EQ(1, vcpu->run->mmio.is_write);
+	memcpy(&sum, vcpu->run->mmio.data, 8);
+	EXPECT_EQ(0x5556, sum);
+	RUN_DONE(vcpu);
+	EXPECT_EQ(0x5555, mem[0]);
+}
+
 TEST_F(slots, above_4_gib)
 {
 	u64 *pml4 = gpa_ptr(self->vm, GPA_PML4), *pdpt = pml4 + 512, *pd;
