@@ -66,11 +66,6 @@ int mv_set_dr(struct mv_vcpu *vcpu, int dr, u64 val)
 	return 0;
 }
 
-u64 mv_effective_dr7(struct mv_vcpu *vcpu)
-{
-	return vcpu->guest_debug & KVM_GUESTDBG_USE_HW_BP ? vcpu->guest_debug_dr7 : vcpu->dr7;
-}
-
 /*
  * #DB and #AC always: a guest whose handler for one of them raises it again
  * would keep the processor in microcode for ever. #MC is the host's. #UD for

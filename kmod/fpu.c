@@ -32,16 +32,6 @@ void mv_fpu_reset(struct mv_vcpu *vcpu, bool init)
 	mv_cpuid_runtime_update(vcpu);
 }
 
-void mv_fpu_load(struct mv_vcpu *vcpu)
-{
-	fpu_swap_kvm_fpstate(&vcpu->fpu, true);
-}
-
-void mv_fpu_put(struct mv_vcpu *vcpu)
-{
-	fpu_swap_kvm_fpstate(&vcpu->fpu, false);
-}
-
 /* XSETBV, SDM vol. 1, 13.3: which combinations of bits are possible. */
 int mv_set_xcr0(struct mv_vcpu *vcpu, u32 index, u64 val)
 {

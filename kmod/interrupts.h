@@ -56,7 +56,15 @@ void mv_vapic_from_guest(struct mv_vcpu *vcpu); /* and after an exit */
 bool mv_apic_has_events(struct mv_vcpu *vcpu); /* INIT or SIPI waits */
 void mv_apic_take_events(struct mv_vcpu *vcpu); /* in the run loop */
 int mv_set_pv_eoi(struct mv_vcpu *vcpu, u32 msr, u64 val, bool host);
-void mv_pv_eoi_sync(struct mv_vcpu *vcpu); /* in the vCPU's thread; sleeps */
+void mv_pv_eoi_take_back(struct mv_vcpu *vcpu); /* for the next */
+
+/* Whatever looks at the ISR has to know whether the guest has taken the offer. Sleeps. */
+static inline void mv_pv_eoi_sync(struct mv_vcpu *vcpu)
+{
+	if (unlikely(vcpu->pv.eoi_offered))
+		mv_pv_eoi_take_back(vcpu);
+}
+
 bool mv_apic_ids_are_unique(struct mv_vm *vm); /* one ID is of one APIC, and known without asking */
 void mv_apic_map_update(struct mv_vm *vm); /* a vCPU was added to vm->vcpus; sleeps */
 /* Only with a local APIC: */

@@ -564,7 +564,7 @@ static inline void mv_request(struct mv_vcpu *vcpu, enum mv_request req)
 	set_bit(req, &vcpu->requests);
 }
 
-static inline bool mv_take_request(struct mv_vcpu *vcpu, enum mv_request req)
+static __always_inline bool mv_take_request(struct mv_vcpu *vcpu, enum mv_request req)
 {
 	return test_bit(req, &vcpu->requests) && test_and_clear_bit(req, &vcpu->requests);
 }

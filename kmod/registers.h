@@ -29,7 +29,13 @@ static inline bool mv_pae_paging(struct mv_vcpu *vcpu)
 
 int mv_get_dr(struct mv_vcpu *vcpu, int dr, u64 *val); /* 1: #UD or #GP is queued */
 int mv_set_dr(struct mv_vcpu *vcpu, int dr, u64 val);
-u64 mv_effective_dr7(struct mv_vcpu *vcpu);
+
+/* The guest's, or its debugger's. */
+static inline u64 mv_effective_dr7(const struct mv_vcpu *vcpu)
+{
+	return vcpu->guest_debug & KVM_GUESTDBG_USE_HW_BP ? vcpu->guest_debug_dr7 : vcpu->dr7;
+}
+
 u32 mv_exception_intercepts(struct mv_vcpu *vcpu); /* bits: vectors */
 bool mv_debug_exit(struct mv_vcpu *vcpu, u8 vector, u64 payload); /* true: for userspace */
 u64 mv_linear_rip(struct mv_vcpu *vcpu);
@@ -107,7 +113,16 @@ void mv_free_msr_filter(struct mv_vm *vm);
 int mv_fpu_create(struct mv_vcpu *vcpu);
 void mv_fpu_destroy(struct mv_vcpu *vcpu);
 void mv_fpu_reset(struct mv_vcpu *vcpu, bool init);
-void mv_fpu_load(struct mv_vcpu *vcpu); /* KVM_RUN: the guest's in, the thread's out */
-void mv_fpu_put(struct mv_vcpu *vcpu);
+
+/* KVM_RUN: the guest's in, the thread's out */
+static inline void mv_fpu_load(struct mv_vcpu *vcpu)
+{
+	fpu_swap_kvm_fpstate(&vcpu->fpu, true);
+}
+
+static inline void mv_fpu_put(struct mv_vcpu *vcpu)
+{
+	fpu_swap_kvm_fpstate(&vcpu->fpu, false);
+}
 
 #endif /* MV_REGISTERS_H */

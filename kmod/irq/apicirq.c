@@ -413,14 +413,11 @@ int mv_set_pv_eoi(struct mv_vcpu *vcpu, u32 msr, u64 val, bool host)
 	return 0;
 }
 
-/* Whatever looks at the ISR has to know whether the guest has taken the offer. */
-void mv_pv_eoi_sync(struct mv_vcpu *vcpu)
+void mv_pv_eoi_take_back(struct mv_vcpu *vcpu)
 {
 	static const u8 withdrawn;
 	u8 byte;
 
-	if (likely(!vcpu->pv.eoi_offered))
-		return;
 	vcpu->pv.eoi_offered = false;
 	if (mv_read_guest(vcpu->vm, pv_eoi_gpa(vcpu), &byte, 1))
 		return;

@@ -20,22 +20,22 @@ static unsigned int pt_index(gfn_t gfn, int level)
 	return (gfn >> (9 * (level - 1))) & (MV_PT_ENTRIES - 1);
 }
 
-static u64 pt_pfn(u64 entry)
+static __always_inline u64 pt_pfn(u64 entry)
 {
 	return (__sme_clr(entry) & GENMASK_ULL(51, PAGE_SHIFT)) >> PAGE_SHIFT;
 }
 
-static u64 *pt_child(u64 entry)
+static __always_inline u64 *pt_child(u64 entry)
 {
 	return page_address(pfn_to_page(pt_pfn(entry)));
 }
 
-static bool pt_present(const struct mv_pt_format *fmt, u64 entry)
+static __always_inline bool pt_present(const struct mv_pt_format *fmt, u64 entry)
 {
 	return entry & fmt->present;
 }
 
-static bool pt_is_table(const struct mv_pt_format *fmt, u64 entry, int level)
+static __always_inline bool pt_is_table(const struct mv_pt_format *fmt, u64 entry, int level)
 {
 	return level > 1 && pt_present(fmt, entry) && !(entry & fmt->large);
 }
