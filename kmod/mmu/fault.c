@@ -99,6 +99,8 @@ static int get_ram(struct mv_vcpu *vcpu, struct mv_fault *f)
 	if (!get_user_page_fast_only(f->hva, try_write ? FOLL_WRITE : 0, &page)) {
 		unsigned int flags = (write ? FOLL_WRITE : 0) | FOLL_HWPOISON;
 
+		/* The host may read the page from a disk, copy or clear it, and reclaim others. */
+		mv_taint_l1d(vcpu);
 		f->map.writable = write;
 		r = 0;
 		/* 0: it cannot be had at once. */
@@ -298,8 +300,6 @@ int mv_mmu_fault(struct mv_vcpu *vcpu, gpa_t gpa, u32 access)
 	};
 	int idx, r;
 
-	/* The host may read the page from a disk, copy or clear it, and reclaim others. */
-	mv_taint_l1d(vcpu);
 	idx = srcu_read_lock(&f.vm->srcu);
 	r = handle_fault(vcpu, &f);
 	srcu_read_unlock(&f.vm->srcu, idx);

@@ -108,6 +108,38 @@ static u64 vmx_swap_kernel_gs_base(u64 base)
 	return old;
 }
 
+static DEFINE_STATIC_KEY_FALSE(vmx_host_counts);
+
+/*
+ * The host's counters that are to pause while a guest runs: by their user's wish, and those
+ * with PEBS always, which writes its records to a linear address: of the guest's, there.
+ * VM entry and exit switch them, as an NMI may come at any time. SDM vol. 3B, 20.9.5. Only a
+ * switch of threads, an interrupt or a counter's own NMI changes which ones count on this CPU.
+ */
+static void vmx_switch_perf(struct vmx_vcpu *vmx)
+{
+	struct perf_guest_switch_msr *msrs;
+	int nr = 0, n = 0, i;
+
+	if (!static_branch_unlikely(&vmx_host_counts))
+		return;
+	msrs = perf_guest_get_msrs(&nr, NULL);
+	for (i = 0; msrs && i < nr && n < VMX_PERF_MSRS; i++) {
+		if (likely(msrs[i].host == msrs[i].guest))
+			continue;
+		/* A record on its way needs time to come out, which VM entry does not give. */
+		if (msrs[i].msr == MSR_IA32_PEBS_ENABLE)
+			wrmsrl(MSR_IA32_PEBS_ENABLE, 0);
+		vmx->guest_perf[n] = (struct vmx_msr_entry){ msrs[i].msr, 0, msrs[i].guest };
+		vmx->host_perf[n++] = (struct vmx_msr_entry){ msrs[i].msr, 0, msrs[i].host };
+	}
+	if (unlikely(n != vmx->nr_perf_msrs)) {
+		vmx->nr_perf_msrs = n;
+		vmcs_write(VM_ENTRY_MSR_LOAD_COUNT, n);
+		vmcs_write(VM_EXIT_MSR_LOAD_COUNT, n);
+	}
+}
+
 /*
  * Before the first entry since the load, with interrupts off: the thread's part of the host
  * state into the VMCS, the guest's MSRs that VM entry does not load into the CPU. A user
@@ -134,12 +166,14 @@ static noinline void vmx_switch_to_guest(struct vmx_vcpu *vmx)
 
 	host->kernel_gs_base = vmx_swap_kernel_gs_base(vmx->vcpu.msr.kernel_gs_base);
 	vmx_load_cpu_msrs(vmx);
+	vmx_switch_perf(vmx);
 }
 
 /*
  * What an interrupt may have changed while the vCPU is loaded, so that VM exit would undo it:
- * IA32_DEBUGCTL by perf, LDTR by modify_ldt() of another thread of the process. An NMI leaves
- * both alone. Reading them before every entry would cost all guests an access to an MSR.
+ * IA32_DEBUGCTL and the counters by perf, LDTR by modify_ldt() of another thread of the process.
+ * An NMI leaves them alone, or stops a counter: see vmx_run(). Reading them before every entry
+ * would cost all guests an access to an MSR.
  */
 static noinline void vmx_look_after_interrupt(struct vmx_vcpu *vmx)
 {
@@ -149,6 +183,7 @@ static noinline void vmx_look_after_interrupt(struct vmx_vcpu *vmx)
 	/* The last exit has cleared LDTR: it is 0, or was loaded since. */
 	store_ldt(ldt_sel);
 	vmx->host.ldt_sel |= ldt_sel;
+	vmx_switch_perf(vmx);
 }
 
 static noinline void vmx_switch_to_host(struct vmx_vcpu *vmx)
@@ -194,35 +229,6 @@ static void vmx_put(struct mv_vcpu *vcpu)
 
 /* ---- one entry and exit ---- */
 
-static DEFINE_STATIC_KEY_FALSE(vmx_host_counts);
-
-/*
- * The host's counters that are to pause while a guest runs: by their user's wish, and those
- * with PEBS always, which writes its records to a linear address: of the guest's, there.
- * VM entry and exit switch them, as an NMI may come at any time. SDM vol. 3B, 20.9.5.
- */
-static void vmx_switch_perf(struct vmx_vcpu *vmx)
-{
-	struct perf_guest_switch_msr *msrs;
-	int nr = 0, n = 0, i;
-
-	msrs = perf_guest_get_msrs(&nr, NULL);
-	for (i = 0; msrs && i < nr && n < VMX_PERF_MSRS; i++) {
-		if (likely(msrs[i].host == msrs[i].guest))
-			continue;
-		/* A record on its way needs time to come out, which VM entry does not give. */
-		if (msrs[i].msr == MSR_IA32_PEBS_ENABLE)
-			wrmsrl(MSR_IA32_PEBS_ENABLE, 0);
-		vmx->guest_perf[n] = (struct vmx_msr_entry){ msrs[i].msr, 0, msrs[i].guest };
-		vmx->host_perf[n++] = (struct vmx_msr_entry){ msrs[i].msr, 0, msrs[i].host };
-	}
-	if (unlikely(n != vmx->nr_perf_msrs)) {
-		vmx->nr_perf_msrs = n;
-		vmcs_write(VM_ENTRY_MSR_LOAD_COUNT, n);
-		vmcs_write(VM_EXIT_MSR_LOAD_COUNT, n);
-	}
-}
-
 static void vmx_prepare(struct mv_vcpu *vcpu)
 {
 	struct vmx_vcpu *vmx = to_vmx(vcpu);
@@ -245,8 +251,6 @@ static void vmx_prepare(struct mv_vcpu *vcpu)
 		vmx->host.cr4 = cr4;
 		vmcs_write(HOST_CR4, cr4);
 	}
-	if (static_branch_unlikely(&vmx_host_counts))
-		vmx_switch_perf(vmx);
 }
 
 static void vmx_run(struct mv_vcpu *vcpu)
@@ -264,7 +268,7 @@ static void vmx_run(struct mv_vcpu *vcpu)
 	else if (mv_mmio_leaks_buffers() && READ_ONCE(vcpu->vm->mmu.maps_device))
 		x86_clear_cpu_buffers();
 	/* A counter's NMI since the last entry may have stopped it. */
-	if (static_branch_unlikely(&vmx_host_counts) && unlikely(vmx->nr_perf_msrs))
+	if (unlikely(vmx->nr_perf_msrs))
 		vmx_switch_perf(vmx);
 	if (vcpu->cr2 != native_read_cr2())
 		native_write_cr2(vcpu->cr2);
