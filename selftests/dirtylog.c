@@ -365,7 +365,8 @@ TEST_F(log, what_is_gone_is_flushed_before_the_host_may_take_it)
 	u8 *area = mmap(NULL, size + huge, PROT_READ | PROT_WRITE,
 			MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	u8 *mem = (u8 *)(((u64)area + huge - 1) & -huge);
-	u64 *bits = mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	u64 *bits = mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+			 -1, 0);
 	struct clearing c = { self->vm->fd,
 			      { .slot = 2, .num_pages = size / PAGE, .dirty_bitmap = bits } };
 	struct pollfd pfd = { .events = POLLIN };

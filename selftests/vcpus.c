@@ -312,7 +312,7 @@ TEST(vcpus_run_while_they_are_created)
 	const struct kvm_userspace_memory_region slot = {
 		.guest_phys_addr = 0xfffff000, .memory_size = 0x1000, .userspace_addr = (u64)rom,
 	};
-	/* sti, without which Bochs lets no interrupt of the host through; 1: out %al, $0x10; jmp 1b */
+	/* sti, as Bochs lets no interrupt of the host through without; 1: out %al, $0x10; jmp 1b */
 	static const u8 reset_vector[] = { 0xfb, 0xe6, 0x10, 0xeb, 0xfc };
 	int event = eventfd(0, EFD_NONBLOCK);
 	pthread_t runner, changer;

@@ -306,8 +306,8 @@ int mv_set_apf(struct mv_vcpu *vcpu, u32 msr, u64 val, bool host)
 
 int mv_set_apf_int(struct mv_vcpu *vcpu, u32 msr, u64 val, bool host)
 {
-	/* Without a local APIC it is only kept: VMMs restore all that is in the list. */
-	if (val >> 8)
+	/* Without a local APIC only a VMM may write it: QEMU restores all that CPUID shows. */
+	if (val >> 8 || (!vcpu->lapic && !host))
 		return 1;
 	vcpu->msr.pv_apf_int = val;
 	return 0;
