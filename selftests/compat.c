@@ -10,7 +10,7 @@
 
 static int run_compat32(const char *part)
 {
-	char path[PATH_MAX], *name;
+	char path[PATH_MAX] = "", *name; /* readlink() ends no string */
 	int status;
 	pid_t pid;
 

@@ -376,7 +376,9 @@ TEST_F(log, what_is_gone_is_flushed_before_the_host_may_take_it)
 
 	ASSERT_NE(MAP_FAILED, area);
 	ASSERT_NE(MAP_FAILED, bits);
-	REQUIRE_CAP(self->vm->fd, KVM_CAP_BINARY_STATS_FD);
+	/* It counts no flush that nobody has to be interrupted for. */
+	if (!is_minivirt())
+		SKIP(return, "KVM counts other flushes");
 	stats_open(&stats, self->vm->fd);
 	if (madvise(mem, huge, MADV_HUGEPAGE))
 		SKIP(return, "no transparent huge pages");
