@@ -205,6 +205,28 @@ static __always_inline bool mv_was_interrupted(struct mv_vcpu *vcpu)
 /* mv_call(run)(vcpu) calls the backend's @run. */
 #define mv_call(name) static_call(mv_##name##_call)
 
+/* What a segment register holds after a load of @selector: its descriptor. SDM vol. 3A, 3.4.5. */
+static inline struct kvm_segment mv_descriptor_segment(u16 selector, u64 desc)
+{
+	struct kvm_segment s = {
+		.base = (desc >> 16 & 0xffffff) | (desc >> 56) << 24,
+		.limit = (desc & 0xffff) | (desc >> 32 & 0xf0000),
+		.selector = selector,
+		.type = desc >> 40 & 15,
+		.s = desc >> 44 & 1,
+		.dpl = desc >> 45 & 3,
+		.present = desc >> 47 & 1,
+		.avl = desc >> 52 & 1,
+		.l = desc >> 53 & 1,
+		.db = desc >> 54 & 1,
+		.g = desc >> 55 & 1,
+	};
+
+	if (s.g)
+		s.limit = s.limit << 12 | 0xfff;
+	return s;
+}
+
 /* Operands and RIP have 64 bits: in IA-32e mode, and CS.L is set. Asks the control block. */
 static inline bool mv_64bit_mode(struct mv_vcpu *vcpu)
 {

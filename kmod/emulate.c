@@ -272,19 +272,7 @@ static int op_load_seg(struct mv_emul *e, unsigned int seg, u16 selector)
 		r = read_descriptor(e, selector, &desc, &type_la);
 		if (r)
 			return r;
-		s = (struct kvm_segment){
-			.base = ((desc >> 16) & 0xffffff) | (u32)(desc >> 32 & 0xff000000),
-			.limit = (desc & 0xffff) | (desc >> 32 & 0xf0000),
-			.selector = selector,
-			.type = desc >> 40 & 15,
-			.s = desc >> 44 & 1,
-			.dpl = desc >> 45 & 3,
-			.present = desc >> 47 & 1,
-			.avl = desc >> 52 & 1,
-			.l = desc >> 53 & 1,
-			.db = desc >> 54 & 1,
-			.g = desc >> 55 & 1,
-		};
+		s = mv_descriptor_segment(selector, desc);
 		vector = refuse_segment(e, seg, selector, &s);
 		if (vector)
 			return mv_emul_raise(e, vector, selector & ~3);
@@ -295,8 +283,6 @@ static int op_load_seg(struct mv_emul *e, unsigned int seg, u16 selector)
 				return r;
 		}
 		s.type |= 1;
-		if (s.g)
-			s.limit = s.limit << 12 | 0xfff;
 	}
 	mv_backend->set_seg(vcpu, seg, &s);
 	/* Not LSS: it has loaded RSP, too. SDM vol. 3A, 6.8.3. */

@@ -125,20 +125,8 @@ static int read_descriptor(struct task_switch *t, u16 sel, u8 vector, struct kvm
 	r = read(t, *la, &d, sizeof(d));
 	if (r)
 		return r;
-	*seg = (struct kvm_segment) {
-		.base = (d >> 16 & 0xffffff) | (d >> 56) << 24,
-		.limit = (d & 0xffff) | (d >> 32 & 0xf0000),
-		.selector = sel,
-		.type = d >> 40 & 15,
-		.s = d >> 44 & 1,
-		.dpl = d >> 45 & 3,
-		.present = d >> 47 & 1,
-		.avl = d >> 52 & 1,
-		.db = d >> 54 & 1,
-		.g = d >> 55,
-	};
-	if (seg->g)
-		seg->limit = seg->limit << 12 | 0xfff;
+	*seg = mv_descriptor_segment(sel, d);
+	seg->l = 0; /* it has no meaning outside IA-32e mode */
 	return 0;
 }
 
