@@ -125,20 +125,11 @@ struct missing {
 
 static void missing_init(struct missing *m, struct vm *vm)
 {
-	struct uffdio_api api = { .api = UFFD_API };
-	struct uffdio_register reg = { .mode = UFFDIO_REGISTER_MODE_MISSING };
-
 	memset(m, 0, sizeof(*m));
 	m->vm = vm;
 	m->mem = mmap(NULL, NR_PAGES * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
 		      -1, 0);
-	m->uffd = syscall(__NR_userfaultfd, O_CLOEXEC | O_NONBLOCK);
-	if (m->uffd < 0)
-		FAIL("userfaultfd: %s", __strerror(errno));
-	IOCTL(m->uffd, UFFDIO_API, &api);
-	reg.range.start = (uintptr_t)m->mem;
-	reg.range.len = NR_PAGES * PAGE;
-	IOCTL(m->uffd, UFFDIO_REGISTER, &reg);
+	m->uffd = missing_memory(m->mem, NR_PAGES * PAGE);
 	vm_set_slot(vm, 1, MISSING_GPA, NR_PAGES * PAGE, m->mem, 0);
 }
 

@@ -6,7 +6,6 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
-#include <sys/syscall.h>
 #include <linux/userfaultfd.h>
 #include "stats.h"
 #include "test.h"
@@ -319,21 +318,6 @@ TEST_F(log, clear_without_the_capability)
 	EXPECT_EQ(0, get_log(self));
 }
 
-/* A page of memory whose first access waits until it is given by let_go(). */
-static int blocking_page(void *page)
-{
-	struct uffdio_register reg = { .range = { (u64)page, PAGE },
-				       .mode = UFFDIO_REGISTER_MODE_MISSING };
-	struct uffdio_api api = { .api = UFFD_API };
-	int fd = syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK);
-
-	if (fd < 0)
-		FAIL("userfaultfd: %s", __strerror(errno));
-	IOCTL(fd, UFFDIO_API, &api);
-	IOCTL(fd, UFFDIO_REGISTER, &reg);
-	return fd;
-}
-
 static void let_go(int fd, void *page)
 {
 	struct uffdio_zeropage zero = { .range = { (u64)page, PAGE } };
@@ -390,7 +374,7 @@ TEST_F(log, what_is_gone_is_flushed_before_the_host_may_take_it)
 	ASSERT_EQ(0, vm_set_slot(self->vm, 2, gpa, size, mem, KVM_MEM_LOG_DIRTY_PAGES));
 
 	bits[0] = 1;
-	pfd.fd = blocking_page((u8 *)bits + PAGE);
+	pfd.fd = missing_memory((u8 *)bits + PAGE, PAGE);
 	before = stats_get(&stats, "remote_tlb_flush");
 	ASSERT_EQ(0, pthread_create(&thread, NULL, clear_all, &c));
 	ASSERT_EQ(1, poll(&pfd, 1, -1));

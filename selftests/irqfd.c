@@ -514,17 +514,8 @@ TEST(the_end_of_an_interrupt_leaves_the_cpu_to_others)
 static u8 *half_a_mapping(int *uffd)
 {
 	u8 *p = mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	struct uffdio_register range = {
-		.range = { .start = (u64)p + PAGE, .len = PAGE },
-		.mode = UFFDIO_REGISTER_MODE_MISSING,
-	};
-	struct uffdio_api api = { .api = UFFD_API };
 
-	*uffd = syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK);
-	if (*uffd < 0)
-		FAIL("userfaultfd: %s", strerror(errno));
-	IOCTL(*uffd, UFFDIO_API, &api);
-	IOCTL(*uffd, UFFDIO_REGISTER, &range);
+	*uffd = missing_memory(p + PAGE, PAGE);
 	return p;
 }
 

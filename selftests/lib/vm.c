@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include <sys/syscall.h>
+#include <linux/userfaultfd.h>
 #include "vm.h"
 
 extern const u8 guest_ex_stubs[];
@@ -108,6 +110,20 @@ struct vm *vm_create_empty(void)
 int vm_set_slot(struct vm *vm, u32 slot, u64 gpa, u64 size, void *hva, u32 flags)
 {
 	return set_memory_region(vm->fd, slot, gpa, size, hva, flags);
+}
+
+int missing_memory(void *mem, u64 size)
+{
+	struct uffdio_register reg = { .range = { (u64)mem, size },
+				       .mode = UFFDIO_REGISTER_MODE_MISSING };
+	struct uffdio_api api = { .api = UFFD_API };
+	int fd = syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK);
+
+	if (fd < 0)
+		FAIL("userfaultfd: %s", __strerror(errno));
+	IOCTL(fd, UFFDIO_API, &api);
+	IOCTL(fd, UFFDIO_REGISTER, &reg);
+	return fd;
 }
 
 void *vm_add_memory(struct vm *vm, u32 slot, u64 gpa, u64 size, u32 flags)

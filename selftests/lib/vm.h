@@ -72,6 +72,8 @@ struct vm *vm_create(void);
 /* Maps anonymous memory and registers it as a slot; returns the mapping. */
 void *vm_add_memory(struct vm *vm, u32 slot, u64 gpa, u64 size, u32 flags);
 int vm_set_slot(struct vm *vm, u32 slot, u64 gpa, u64 size, void *hva, u32 flags);
+/* The userfaultfd of memory that is missing until it is given by that: who touches it waits. */
+int missing_memory(void *mem, u64 size);
 /* The host's address of a guest-physical one in slot 0. */
 void *gpa_ptr(struct vm *vm, u64 gpa);
 /* The host's pointer to the guest's copy of a global of the program. */
