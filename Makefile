@@ -61,7 +61,7 @@ clean:
 	find kmod \( -name '*.o' -o -name '.*.cmd' \) -delete
 
 size:
-	@for dir in kmod/ kmod/*/; do echo "$$(cat $$dir*.[chS] | wc -l) $$dir"; done | \
+	@for dir in kmod/*/; do echo "$$(cat $$dir*.[chS] | wc -l) $$dir"; done | \
 		awk '{ sum += $$1; printf "%6d %s\n", $$1, $$2 } END { printf "%6d in sum\n", sum }'
 
 # The guest and the selftests

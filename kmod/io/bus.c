@@ -9,7 +9,7 @@
 #include <linux/nospec.h>
 #include <linux/slab.h>
 
-#include "minivirt.h"
+#include "io/io.h"
 
 #define MV_MAX_RANGES 10000 /* eventfds of many queues of many devices, and zones */
 

@@ -7,7 +7,7 @@
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 
-#include "minivirt.h"
+#include "io/io.h"
 
 struct mv_coalesced_zone {
 	struct mv_io_device dev;

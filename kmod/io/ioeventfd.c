@@ -4,8 +4,8 @@
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 
-#include "compat.h"
-#include "minivirt.h"
+#include "base/compat.h"
+#include "io/io.h"
 
 struct mv_ioeventfd {
 	struct mv_io_device dev;

@@ -4,7 +4,7 @@
  */
 #include <linux/nospec.h>
 
-#include "irq.h"
+#include "irq/chips.h"
 
 #define IOAPIC_VERSION 0x11
 

@@ -23,8 +23,10 @@
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 
-#include "compat.h"
-#include "irq.h"
+#include "base/compat.h"
+#include "base/request.h"
+#include "irq/chips.h"
+#include "irq/irq.h"
 
 /* A bound on what the end of one interrupt signals. */
 #define MV_MAX_RESAMPLED 1024

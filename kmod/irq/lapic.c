@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * The local APIC's registers, modes and state: SDM vol. 3A, chapter 11. What it
- * does with interrupts is in apicirq.c.
+ * does with interrupts is in accept.c.
  */
 #include <linux/slab.h>
 
-#include "irq.h"
+#include "base/regs.h"
+#include "base/request.h"
+#include "irq/chips.h"
+#include "irq/irq.h"
 
 #define LAPIC_VERSION 0x14u
 #define LAPIC_MAX_LVT 5 /* the highest entry, without CMCI */
@@ -24,7 +27,7 @@ static const u32 lvts[] = { APIC_LVTT, APIC_LVTTHMR, APIC_LVTPC, APIC_LVT0,
 /* The last one is there only if the guest's machine checks can use it. */
 static int nr_lvts(struct mv_lapic *lapic)
 {
-	return ARRAY_SIZE(lvts) - !mv_mce_has_cmci(lapic->vcpu);
+	return ARRAY_SIZE(lvts) - !mv_has_cmci(lapic->vcpu);
 }
 
 /* ---- sending -------------------------------------------------------------- */
@@ -105,8 +108,7 @@ static void set_spiv(struct mv_lapic *lapic, u32 val)
 		map_changed(lapic);
 	lapic->sw_enabled = on;
 	/* What it could not be told with its APIC off. */
-	if (mv_apf_enabled(lapic->vcpu))
-		mv_request(lapic->vcpu, MV_REQ_APF_READY);
+	mv_request(lapic->vcpu, MV_REQ_APF_READY);
 }
 
 /* SDM vol. 3A, 11.12.10.2 */
@@ -164,7 +166,7 @@ static int write_reg(struct mv_lapic *lapic, u32 reg, u32 val)
 			mask |= APIC_LVT_TIMER_TSCDEADLINE;
 		break;
 	case APIC_LVTCMCI:
-		if (!mv_mce_has_cmci(lapic->vcpu))
+		if (!mv_has_cmci(lapic->vcpu))
 			return 1;
 		fallthrough;
 	case APIC_LVTTHMR:
@@ -228,7 +230,7 @@ static int read_reg(struct mv_lapic *lapic, u32 reg, u32 *val)
 	const u64 xapic = REG_BIT(APIC_ARBPRI) | REG_BIT(APIC_DFR) | REG_BIT(APIC_ICR2);
 
 	if (!((lapic_x2apic(lapic) ? both : both | xapic) & REG_BIT(reg)) &&
-	    !(reg == APIC_LVTCMCI && mv_mce_has_cmci(lapic->vcpu)))
+	    !(reg == APIC_LVTCMCI && mv_has_cmci(lapic->vcpu)))
 		return 1;
 
 	if (unlikely(lapic->report_tpr) && reg == APIC_TASKPRI)
@@ -328,8 +330,6 @@ static void set_mode(struct mv_vcpu *vcpu, u64 base)
 	u64 changed = vcpu->apic_base ^ base;
 
 	WRITE_ONCE(vcpu->apic_base, base);
-	if (changed & XAPIC_ENABLE)
-		mv_cpuid_runtime_update(vcpu);
 	if (!lapic)
 		return;
 
@@ -343,8 +343,7 @@ static void set_mode(struct mv_vcpu *vcpu, u64 base)
 		mv_lapic_changed(lapic);
 		map_changed(lapic);
 		mv_lapic_recheck(lapic); /* enabled with requests in the IRR */
-		if (mv_apf_enabled(vcpu))
-			mv_request(vcpu, MV_REQ_APF_READY);
+		mv_request(vcpu, MV_REQ_APF_READY);
 	}
 }
 
@@ -368,7 +367,7 @@ int mv_lapic_set_base(struct mv_vcpu *vcpu, u64 val, bool host)
 
 void mv_lapic_set_version(struct mv_vcpu *vcpu)
 {
-	u32 version = LAPIC_VERSION | (LAPIC_MAX_LVT + mv_mce_has_cmci(vcpu)) << 16;
+	u32 version = LAPIC_VERSION | (LAPIC_MAX_LVT + mv_has_cmci(vcpu)) << 16;
 
 	/* Of use only with an IOAPIC that has an EOI register: userspace's may. */
 	if (vcpu->vm->split_irqchip && mv_guest_has(vcpu, X86_FEATURE_X2APIC))
@@ -379,7 +378,7 @@ void mv_lapic_set_version(struct mv_vcpu *vcpu)
 void mv_lapic_update_cmci(struct mv_vcpu *vcpu)
 {
 	mv_lapic_set_version(vcpu);
-	lapic_set_reg(vcpu->lapic, APIC_LVTCMCI, mv_mce_has_cmci(vcpu) ? APIC_LVT_MASKED : 0);
+	lapic_set_reg(vcpu->lapic, APIC_LVTCMCI, mv_has_cmci(vcpu) ? APIC_LVT_MASKED : 0);
 }
 
 void mv_lapic_reset(struct mv_vcpu *vcpu, bool init)

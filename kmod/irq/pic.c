@@ -5,7 +5,9 @@
  *
  * Pin numbers 0 to 15 run through both chips; line numbers are of one.
  */
-#include "irq.h"
+#include "base/request.h"
+#include "irq/chips.h"
+#include "irq/irq.h"
 
 #define PIC_MASTER KVM_IRQCHIP_PIC_MASTER
 #define PIC_SLAVE KVM_IRQCHIP_PIC_SLAVE

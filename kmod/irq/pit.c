@@ -8,7 +8,7 @@
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 
-#include "irq.h"
+#include "irq/chips.h"
 
 #define PIT_HZ 1193182
 #define PIT_PORT 0x40

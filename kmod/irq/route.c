@@ -6,7 +6,8 @@
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 
-#include "irq.h"
+#include "irq/chips.h"
+#include "irq/irq.h"
 
 #define MV_NR_GSIS MV_MAX_ROUTES
 #define NO_PIN (-1)

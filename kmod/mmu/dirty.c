@@ -9,7 +9,9 @@
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 
-#include "mmu.h"
+#include "base/request.h"
+#include "mmu/memory.h"
+#include "mmu/mmu.h"
 
 /* Words of the log that are taken at once under the lock. */
 #define MV_LOG_CHUNK (PAGE_SIZE / sizeof(long))

@@ -11,8 +11,11 @@
 #include <linux/sched/signal.h>
 #include <asm/apicdef.h>
 
-#include "compat.h"
-#include "mmu.h"
+#include "base/backend.h"
+#include "base/compat.h"
+#include "base/request.h"
+#include "mmu/memory.h"
+#include "mmu/mmu.h"
 
 struct mv_fault {
 	struct mv_vm *vm;
@@ -20,6 +23,7 @@ struct mv_fault {
 	hva_t hva;
 	unsigned long seq;
 	struct mv_map map;
+	bool may_wait;
 };
 
 /* ---- the host's page ---- */
@@ -102,18 +106,12 @@ static int get_ram(struct mv_vcpu *vcpu, struct mv_fault *f)
 		/* The host may read the page from a disk, copy or clear it, and reclaim others. */
 		mv_taint_l1d(vcpu);
 		f->map.writable = write;
-		r = 0;
-		/* 0: it cannot be had at once. */
-		if (mv_apf_enabled(vcpu)) {
-			r = get_user_pages_unlocked(f->hva, 1, &page, flags | FOLL_NOWAIT);
-			if (!r && mv_apf_begin(vcpu, f->map.gfn, f->hva, write))
-				return -EAGAIN;
-		}
+		flags |= f->may_wait ? MV_FOLL_INTERRUPTIBLE : FOLL_NOWAIT;
+		r = get_user_pages_unlocked(f->hva, 1, &page, flags);
 		if (!r)
-			r = get_user_pages_unlocked(f->hva, 1, &page,
-						    flags | MV_FOLL_INTERRUPTIBLE);
-		if (r <= 0)
-			return r ?: -EFAULT;
+			return f->may_wait ? -EFAULT : MV_FAULT_WAITS;
+		if (r < 0)
+			return r;
 		if (!write && try_write &&
 		    get_user_page_fast_only(f->hva, FOLL_WRITE, &writable)) {
 			put_page(page);
@@ -292,11 +290,12 @@ static int handle_fault(struct mv_vcpu *vcpu, struct mv_fault *f)
 	return r ?: map_page(f);
 }
 
-int mv_mmu_fault(struct mv_vcpu *vcpu, gpa_t gpa, u32 access)
+int mv_mmu_fault(struct mv_vcpu *vcpu, gpa_t gpa, u32 access, hva_t *absent)
 {
 	struct mv_fault f = {
 		.vm = vcpu->vm,
 		.map = { .gfn = gpa_to_gfn(gpa), .access = access },
+		.may_wait = !absent,
 	};
 	int idx, r;
 
@@ -318,6 +317,9 @@ int mv_mmu_fault(struct mv_vcpu *vcpu, gpa_t gpa, u32 access)
 			vcpu->mmio_gfn = f.map.gfn;
 			vcpu->mmio_seq = f.seq;
 		}
+		return r;
+	case MV_FAULT_WAITS:
+		*absent = f.hva;
 		return r;
 	case -ENOMEM:
 	case -EINTR:

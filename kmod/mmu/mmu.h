@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /* What the files of mmu/ call of each other.  The rules of the locks: Documentation/locking.rst. */
-#ifndef MV_MMU_H
-#define MV_MMU_H
+#ifndef MV_MMU_MMU_H
+#define MV_MMU_MMU_H
 
 #include <linux/nospec.h>
 
-#include "backend.h"
+#include "base/backend.h"
+#include "base/request.h"
+#include "mmu/memory.h"
 
 #define MV_PT_LEVELS 4
 
@@ -143,4 +145,4 @@ static inline gfn_t mv_next_break(gfn_t gfn)
 	return round_down(gfn, mv_pt_pages(3)) + mv_pt_pages(3);
 }
 
-#endif /* MV_MMU_H */
+#endif /* MV_MMU_MMU_H */

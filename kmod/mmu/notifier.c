@@ -13,7 +13,8 @@
 #include <linux/slab.h>
 #include <linux/wait_bit.h>
 
-#include "mmu.h"
+#include "mmu/memory.h"
+#include "mmu/mmu.h"
 
 static struct mv_vm *to_vm(struct mmu_notifier *notifier)
 {

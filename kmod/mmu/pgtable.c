@@ -11,7 +11,10 @@
 #include <linux/mem_encrypt.h>
 #include <linux/mm.h>
 
-#include "mmu.h"
+#include "base/backend.h"
+#include "base/ptformat.h"
+#include "base/vm.h"
+#include "mmu/mmu.h"
 
 #define MV_PT_ENTRIES 512
 

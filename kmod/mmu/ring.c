@@ -8,7 +8,9 @@
 #include <linux/mm.h>
 #include <linux/vmalloc.h>
 
-#include "mmu.h"
+#include "base/request.h"
+#include "mmu/memory.h"
+#include "mmu/mmu.h"
 
 #define RESET_BATCH 64 /* entries that are taken back under the lock at once */
 

@@ -4,7 +4,8 @@
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 
-#include "mmu.h"
+#include "mmu/memory.h"
+#include "mmu/mmu.h"
 
 #define MV_SLOT_FLAGS (KVM_MEM_LOG_DIRTY_PAGES | KVM_MEM_READONLY)
 #define MV_SLOT_MAX_PAGES ((1ull << 31) - 1)

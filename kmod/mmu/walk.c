@@ -10,7 +10,9 @@
 #include <asm/trap_pf.h>
 #include <asm/trapnr.h>
 
-#include "mmu.h"
+#include "base/regs.h"
+#include "mmu/memory.h"
+#include "mmu/mmu.h"
 
 #define MV_WALK_TRIES 16
 

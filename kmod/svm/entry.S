@@ -4,8 +4,8 @@
 #include <asm/asm.h>
 #include <asm/nospec-branch.h>
 
-#include "compat.h"
-#include "entry.h"
+#include "base/compat.h"
+#include "base/entry.h"
 
 .section .noinstr.text, "ax"
 

@@ -6,7 +6,11 @@
 #include <asm/trapnr.h>
 #include <trace/events/ipi.h>
 
-#include "vmcb.h"
+#include "base/backend.h"
+#include "base/regs.h"
+#include "base/request.h"
+#include "cpu/debug.h"
+#include "svm/vmcb.h"
 
 static_assert(SVM_EVTINJ_TYPE_SOFT == SVM_EXITINTINFO_TYPE_SOFT);
 

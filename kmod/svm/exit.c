@@ -4,7 +4,11 @@
 #include <asm/debugreg.h>
 #include <asm/trapnr.h>
 
-#include "vmcb.h"
+#include "base/backend.h"
+#include "base/regs.h"
+#include "cpu/mce.h"
+#include "mmu/memory.h"
+#include "svm/vmcb.h"
 
 static const u8 svm_reasons[] = {
 	[SVM_EXIT_READ_CR0 ... SVM_EXIT_WRITE_CR8] = MV_EXIT_CR,
@@ -27,7 +31,8 @@ static const u8 svm_reasons[] = {
 	[SVM_EXIT_IOIO] = MV_EXIT_IO,
 	[SVM_EXIT_MSR] = MV_EXIT_RDMSR,
 	[SVM_EXIT_TASK_SWITCH] = MV_EXIT_TASK_SWITCH,
-	[SVM_EXIT_SHUTDOWN] = MV_EXIT_UNFINISHED,
+	/* It leaves the VMCB undefined. APM vol. 2, 15.14.3. */
+	[SVM_EXIT_SHUTDOWN] = MV_EXIT_SHUTDOWN,
 	[SVM_EXIT_VMRUN] = MV_EXIT_INVALID_OP,
 	[SVM_EXIT_VMMCALL] = MV_EXIT_HYPERCALL,
 	[SVM_EXIT_VMLOAD ... SVM_EXIT_RDTSCP] = MV_EXIT_INVALID_OP,
@@ -244,18 +249,10 @@ unsigned int svm_skip_len(struct mv_vcpu *vcpu)
 }
 
 /* What svm_decode_exit() could not do with interrupts off. */
-void svm_finish_exit(struct mv_vcpu *vcpu)
+void svm_finish_exit(struct mv_vcpu *vcpu, const struct mv_insn *insn)
 {
 	struct mv_exit *x = &vcpu->exit;
-	const struct mv_insn *insn;
 
-	if (x->hw_reason == SVM_EXIT_SHUTDOWN) {
-		/* It leaves the VMCB undefined. APM vol. 2, 15.14.3. */
-		mv_vcpu_reset(vcpu, true);
-		x->reason = MV_EXIT_TRIPLE_FAULT;
-		return;
-	}
-	insn = mv_decode_insn(vcpu);
 	/* LMSW, SMSW; at CPL > 0 only that, or what has been written over it. */
 	if (!insn || insn->opcode == 0x01 ||
 	    (svm_reasons[x->hw_reason] == MV_EXIT_CR && mv_cpl(vcpu))) {

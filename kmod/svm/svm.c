@@ -7,9 +7,13 @@
 #include <asm/msr.h>
 #include <asm/nospec-branch.h>
 
-#include "compat.h"
-#include "vmcb.h"
-#include "../../uapi/linux/minivirt.h"
+#include "base/backend.h"
+#include "base/compat.h"
+#include "base/ptformat.h"
+#include "cpu/cr.h"
+#include "cpu/event.h"
+#include "svm/vmcb.h"
+#include "../uapi/linux/minivirt.h"
 
 static DEFINE_PER_CPU(struct svm_cpu, svm_cpus);
 static u32 svm_nr_asids __ro_after_init;

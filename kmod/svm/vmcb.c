@@ -5,7 +5,11 @@
 #include <asm/msr.h>
 #include <asm/tlbflush.h>
 
-#include "vmcb.h"
+#include "base/backend.h"
+#include "base/regs.h"
+#include "base/request.h"
+#include "cpu/debug.h"
+#include "svm/vmcb.h"
 
 /* PAT with write-back in all entries: guest memory is cached as the host's is. */
 #define PAT_ALL_WB 0x0606060606060606ull

@@ -6,7 +6,7 @@
 #include <linux/mem_encrypt.h>
 #include <asm/svm.h>
 
-#include "backend.h"
+#include "base/backend.h"
 
 /* Assembly and the processor rely on these. APM vol. 2, appendix B. */
 static_assert(offsetof(struct mv_vcpu, gpr) == 0);
@@ -161,7 +161,7 @@ bool svm_step_refused(struct svm_vcpu *svm);
 
 /* exit.c */
 void svm_decode_exit(struct svm_vcpu *svm);
-void svm_finish_exit(struct mv_vcpu *vcpu);
+void svm_finish_exit(struct mv_vcpu *vcpu, const struct mv_insn *insn);
 unsigned int svm_skip_len(struct mv_vcpu *vcpu);
 
 #endif /* MV_SVM_VMCB_H */

@@ -11,8 +11,9 @@
 #include <linux/io.h>
 #include <linux/mm.h>
 
-#include "irq/irq.h"
-#include "vmx.h"
+#include "base/backend.h"
+#include "irq/types.h"
+#include "vmx/vmx.h"
 
 static struct page *apic_access_page __ro_after_init;
 
@@ -134,7 +135,7 @@ void vmx_decode_eoi(struct mv_vcpu *vcpu)
 {
 	vcpu->exit.apic = vmcs_read(EXIT_QUALIFICATION);
 	if (bochs)
-		mv_lapic_changed(vcpu->lapic);
+		mv_request(vcpu, MV_REQ_APIC);
 }
 
 /* The IDT-vectoring information, which is valid. */

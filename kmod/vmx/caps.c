@@ -12,9 +12,11 @@
 #include <asm/special_insns.h>
 #include <asm/tlbflush.h>
 
-#include "compat.h"
-#include "vmx.h"
-#include "../../uapi/linux/minivirt.h"
+#include "base/backend.h"
+#include "base/compat.h"
+#include "base/ptformat.h"
+#include "vmx/vmx.h"
+#include "../uapi/linux/minivirt.h"
 
 struct vmx_caps vmx_caps __ro_after_init;
 

@@ -5,8 +5,8 @@
 #include <asm/nospec-branch.h>
 #include <asm/unwind_hints.h>
 
-#include "compat.h"
-#include "entry.h"
+#include "base/compat.h"
+#include "base/entry.h"
 
 #define HOST_RSP 0x6c14
 

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* A VM exit of the hardware made into struct mv_exit. SDM vol. 3C, chapter 28, appendix C. */
-
-#include "vmx.h"
+#include "base/regs.h"
+#include "cpu/event.h"
+#include "cpu/mce.h"
+#include "mmu/memory.h"
+#include "vmx/vmx.h"
 
 /* Basic exit reasons that <asm/vmx.h> does not name, or not in all kernels. */
 enum {

@@ -6,7 +6,8 @@
 #include <asm/apicdef.h>
 #include <asm/msr.h>
 
-#include "vmx.h"
+#include "base/regs.h"
+#include "vmx/vmx.h"
 
 /* ---- MSRs of the CPU that have the guest's value from the first entry to vmx_put() ---- */
 

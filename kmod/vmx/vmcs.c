@@ -7,8 +7,13 @@
 #include <asm/msr.h>
 #include <asm/tlbflush.h>
 
-#include "compat.h"
-#include "vmx.h"
+#include "base/backend.h"
+#include "base/compat.h"
+#include "base/regs.h"
+#include "base/request.h"
+#include "cpu/debug.h"
+#include "mmu/memory.h"
+#include "vmx/vmx.h"
 
 /* VMCSs that are active on a CPU, to be cleared before VMX goes off there. */
 static DEFINE_PER_CPU(struct list_head, vmx_active);

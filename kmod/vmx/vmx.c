@@ -8,9 +8,11 @@
 #include <asm/perf_event.h>
 #include <asm/tlbflush.h>
 
-#include "compat.h"
-#include "vmx.h"
-#include "../../uapi/linux/minivirt.h"
+#include "base/backend.h"
+#include "base/compat.h"
+#include "base/regs.h"
+#include "vmx/vmx.h"
+#include "../uapi/linux/minivirt.h"
 
 /* ---- L1TF: flush of the L1 data cache before entry, if the host asks for it ---- */
 

@@ -5,7 +5,7 @@
 
 #include <asm/vmx.h>
 
-#include "backend.h"
+#include "base/backend.h"
 
 /* What the capability MSRs allow and this module uses: the same on every CPU. */
 struct vmx_caps {
