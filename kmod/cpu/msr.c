@@ -155,9 +155,12 @@ static int get_apic_base(struct mv_vcpu *vcpu, u32 msr, u64 *val, bool host)
 
 static int set_apic_base(struct mv_vcpu *vcpu, u32 msr, u64 val, bool host)
 {
+	u64 old = vcpu->apic_base;
+
 	if (mv_lapic_set_base(vcpu, val, host))
 		return 1;
-	mv_cpuid_runtime_update(vcpu);
+	if ((old ^ val) & MSR_IA32_APICBASE_ENABLE)
+		mv_cpuid_runtime_update(vcpu);
 	return 0;
 }
 

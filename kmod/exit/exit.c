@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* One dispatch table over the exits of both vendors. */
-#include <linux/percpu.h>
 #include <asm/cpu.h>
-#include <asm/debugreg.h>
 
 #include "base/backend.h"
 #include "base/regs.h"
@@ -486,14 +484,12 @@ static int emulate_access(struct mv_vcpu *vcpu)
 /* The guest may hear of a page that has to be waited for, and run something else meanwhile. */
 static int map_page(struct mv_vcpu *vcpu)
 {
-	u64 gpa = vcpu->exit.fault.gpa;
+	gpa_t gpa = vcpu->exit.fault.gpa;
 	u32 access = vcpu->exit.fault.access;
 	hva_t absent;
 	int r;
 
-	if (likely(!mv_apf_enabled(vcpu)))
-		return mv_mmu_fault(vcpu, gpa, access, NULL);
-	r = mv_mmu_fault(vcpu, gpa, access, &absent);
+	r = mv_mmu_fault(vcpu, gpa, access, mv_apf_enabled(vcpu) ? &absent : NULL);
 	if (r != MV_FAULT_WAITS)
 		return r;
 	if (mv_apf_begin(vcpu, gpa_to_gfn(gpa), absent, access & MV_ACCESS_WRITE))

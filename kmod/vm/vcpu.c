@@ -6,12 +6,7 @@
 #include <linux/mm.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
-#include <linux/smp.h>
 #include <linux/uaccess.h>
-#include <asm/debugreg.h>
-#include <asm/pkru.h>
-#include <asm/tsc.h>
-#include <trace/events/ipi.h>
 
 #include "base/backend.h"
 #include "base/request.h"
