@@ -12,7 +12,7 @@
  * An instruction is over: the shadow of STI or MOV SS ends with it, and
  * RFLAGS.TF or a debugger's single-step wants its trap.  Returns as a handler.
  */
-int mv_insn_done(struct mv_vcpu *vcpu)
+static __always_inline int insn_done(struct mv_vcpu *vcpu)
 {
 	if (mv_call(get_int_shadow)(vcpu)) {
 		mv_backend->set_int_shadow(vcpu, 0);
@@ -26,7 +26,12 @@ int mv_insn_done(struct mv_vcpu *vcpu)
 	return 1;
 }
 
-void mv_move_rip(struct mv_vcpu *vcpu, unsigned int len)
+int mv_insn_done(struct mv_vcpu *vcpu)
+{
+	return insn_done(vcpu);
+}
+
+static __always_inline void move_rip(struct mv_vcpu *vcpu, unsigned int len)
 {
 	u64 old = mv_rip(vcpu), rip = old + len;
 
@@ -36,14 +41,19 @@ void mv_move_rip(struct mv_vcpu *vcpu, unsigned int len)
 	mv_write_rip(vcpu, rip);
 }
 
+void mv_move_rip(struct mv_vcpu *vcpu, unsigned int len)
+{
+	move_rip(vcpu, len);
+}
+
 int mv_skip_insn(struct mv_vcpu *vcpu)
 {
 	unsigned int len = vcpu->exit.insn_len ?: mv_call(skip_len)(vcpu);
 
 	if (unlikely(!len))
 		return mv_not_emulated(vcpu);
-	mv_move_rip(vcpu, len);
-	return mv_insn_done(vcpu);
+	move_rip(vcpu, len);
+	return insn_done(vcpu);
 }
 
 /**
